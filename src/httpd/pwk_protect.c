@@ -1,0 +1,59 @@
+#include "pwk_protect.h"
+
+#include <http_core.h>
+#include <util_filter.h>
+
+#include "pwk_endpoints.h"
+
+static ap_filter_rec_t *filter;
+
+/* What a response may tell caches. */
+typedef enum { OPEN, VARIES, GUARDED, OURS } protection;
+
+static protection protection_of(request_rec *r) {
+    const pwk_gate *gate = pwk_gate_of(r);
+    const char *type = ap_auth_type(r);
+    if (gate->endpoint && gate->endpoint->cookie_free)
+        return OPEN; /* the same for everybody, with validators */
+    if (gate->endpoint || gate->page)
+        return OURS;
+    /* Also where `Require ip` granted before we were asked: the next one who asks may come from elsewhere. */
+    if (gate->asked || gate->authn || (type && !strcasecmp(type, "Payway")))
+        return GUARDED;
+    if (pwk_dir_reader(pwk_config_dir(r)))
+        return gate->visit && gate->visit->reader && *gate->visit->reader->account ? GUARDED : VARIES;
+    return OPEN;
+}
+
+static void say(request_rec *r, protection how) {
+    static const char *const dropped[] = {"Surrogate-Control", "CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Expires", "Pragma"};
+    apr_table_mergen(r->headers_out, "Vary", "Cookie");
+    if (how == VARIES)
+        return;
+    for (size_t i = 0; i < sizeof(dropped) / sizeof(*dropped); i++) {
+        apr_table_unset(r->headers_out, dropped[i]);
+        apr_table_unset(r->err_headers_out, dropped[i]);
+    }
+    /* mod_cache reads err_headers_out first, and both go out: there is one line, ours. */
+    apr_table_unset(r->err_headers_out, "Cache-Control");
+    apr_table_setn(r->headers_out, "Cache-Control", how == OURS ? "no-store" : pwk_dir_cache_control(pwk_config_dir(r)));
+}
+
+static apr_status_t protect(ap_filter_t *f, apr_bucket_brigade *brigade) {
+    ap_filter_t *next = f->next;
+    say(f->r, (protection)(intptr_t)f->ctx);
+    ap_remove_output_filter(f);
+    return ap_pass_brigade(next, brigade);
+}
+
+void pwk_protect_register(void) {
+    filter = ap_register_output_filter("PAYWAY_PROTECT", protect, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+void pwk_protect_insert(request_rec *r) {
+    protection how;
+    /* A sub-request's headers go nowhere but to mod_cache, which may keep the sub-response (prototypes §4, condition A). */
+    if (!pwk_config_site(r->server) || (how = protection_of(r)) == OPEN)
+        return;
+    ap_add_output_filter_handle(filter, (void *)(intptr_t)how, r, r->connection);
+}
