@@ -1,7 +1,7 @@
 /* mod_payway_klarna: a paywall for Apache httpd that sells with Klarna Payments through the Payway API.
  *
- * This file is the map: the module record and every hook, in the order in which a request meets them. What each does, and
- * why it stands where it stands, is said here; how, in the file that its name begins with. */
+ * This file is the map: the module record and every hook, in the order in which a request meets them. What each
+ * does, and why it stands where it stands, is said here; how, in the file that its name begins with. */
 #include "src/httpd/pwk_log.h"
 
 #include <ap_provider.h>
@@ -24,7 +24,8 @@
 
 /* ---- when the server starts ---- */
 
-static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp) {
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
     (void)plog;
     (void)ptemp;
     pwk_config_begin(pconf);
@@ -32,7 +33,8 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp) {
     return OK;
 }
 
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s) {
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
     (void)plog;
     /* The first of two readings is a rehearsal: nothing is made that outlives it. */
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
@@ -44,20 +46,23 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 }
 
 /* Handles, threads and mutexes belong to a child: none is made before the fork (httpd-notes §6). */
-static void child_init(apr_pool_t *pchild, server_rec *s) {
+static void child_init(apr_pool_t *pchild, server_rec *s)
+{
     pwk_cache_child_init(pchild, s);
     pwk_upstream_child_init(pchild, s);
     pwk_prices_child_init(pchild, s);
     pwk_refresh_child_init(pchild, s); /* last: its threads end before what they use */
 }
 
-static void register_hooks(apr_pool_t *p) {
+static void register_hooks(apr_pool_t *p)
+{
     /* A CMS's rewrites, a FallbackResource and `ProxyPass /` stand in the same hooks; ours go first. */
     static const char *const after_rewrite[] = {"mod_rewrite.c", "mod_proxy.c", "mod_alias.c", NULL};
     /* mod_cache would store our rendered pages, mod_proxy would pass them on. */
     static const char *const after_handlers[] = {"mod_cache.c", "mod_proxy.c", "mod_dir.c", NULL};
     /* Their headers are corrected by our filter, so theirs run first. */
-    static const char *const before_filters[] = {"mod_headers.c", "mod_expires.c", "mod_deflate.c", "mod_cache.c", NULL};
+    static const char *const before_filters[] = {"mod_headers.c", "mod_expires.c", "mod_deflate.c", "mod_cache.c",
+                                                 NULL};
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(pwk_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -71,9 +76,12 @@ static void register_hooks(apr_pool_t *p) {
 
     /* PER_URI: what one URL may show, another with the same configuration may not (httpd-notes L15). */
     ap_hook_check_access_ex(pwk_endpoints_open, NULL, NULL, APR_HOOK_FIRST, AP_AUTH_INTERNAL_PER_URI);
-    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-product", AUTHZ_PROVIDER_VERSION, &pwk_access_product, AP_AUTH_INTERNAL_PER_URI);
-    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-account", AUTHZ_PROVIDER_VERSION, &pwk_access_account, AP_AUTH_INTERNAL_PER_URI);
-    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-article", AUTHZ_PROVIDER_VERSION, &pwk_access_article, AP_AUTH_INTERNAL_PER_URI);
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-product", AUTHZ_PROVIDER_VERSION, &pwk_access_product,
+                              AP_AUTH_INTERNAL_PER_URI);
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-account", AUTHZ_PROVIDER_VERSION, &pwk_access_account,
+                              AP_AUTH_INTERNAL_PER_URI);
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "payway-article", AUTHZ_PROVIDER_VERSION, &pwk_access_article,
+                              AP_AUTH_INTERNAL_PER_URI);
     ap_hook_check_authn(pwk_access_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_URI);
     ap_hook_fixups(pwk_access_fixups, NULL, NULL, APR_HOOK_FIRST);
 
@@ -83,6 +91,7 @@ static void register_hooks(apr_pool_t *p) {
     ap_hook_handler(pwk_endpoints_handle, NULL, after_handlers, APR_HOOK_REALLY_FIRST);
 }
 
+/* clang-format off */
 module AP_MODULE_DECLARE_DATA payway_klarna_module = {
     STANDARD20_MODULE_STUFF,
     pwk_config_create_dir,
@@ -93,3 +102,4 @@ module AP_MODULE_DECLARE_DATA payway_klarna_module = {
     register_hooks,
     AP_MODULE_FLAG_ALWAYS_MERGE, /* each virtual host has a record, and so a site, of its own */
 };
+/* clang-format on */

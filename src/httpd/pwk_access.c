@@ -10,14 +10,15 @@
 #include "../core/pwk_cookie.h"
 #include "../core/pwk_limits.h"
 #include "pwk_directives.h"
-#include "pwk_login.h"
+#include "pwk_identify.h"
 #include "pwk_refresh.h"
 #include "pwk_wall.h"
 
 /* ---- headers ---- */
 
 /* "Payway-X", "X-Payway-X", and with any run of '-' and '_' between: CGI folds both to the same variable. */
-static int looks_like_ours(const char *name) {
+static int looks_like_ours(const char *name)
+{
     const char *at = name;
     if ((*at | 32) == 'x' && (at[1] == '-' || at[1] == '_')) {
         for (at += 2; *at == '-' || *at == '_'; at++)
@@ -28,7 +29,8 @@ static int looks_like_ours(const char *name) {
     return !strncasecmp(at, "payway", 6) && (!at[6] || at[6] == '-' || at[6] == '_');
 }
 
-int pwk_access_scrub(request_rec *r) {
+int pwk_access_scrub(request_rec *r)
+{
     const apr_array_header_t *headers = apr_table_elts(r->headers_in);
     if (!pwk_config_site(r->server))
         return DECLINED;
@@ -42,7 +44,8 @@ int pwk_access_scrub(request_rec *r) {
     return DECLINED;
 }
 
-void pwk_access_export(request_rec *r, const pwk_verdict *verdict, const pwk_reader *reader) {
+void pwk_access_export(request_rec *r, const pwk_verdict *verdict, const pwk_reader *reader)
+{
     apr_table_t *env = r->subprocess_env;
     apr_table_setn(env, "PAYWAY_VERDICT", pwk_verdict_word(verdict->kind));
     apr_table_setn(env, "PAYWAY_REASON", verdict->reason);
@@ -58,22 +61,30 @@ void pwk_access_export(request_rec *r, const pwk_verdict *verdict, const pwk_rea
 
 /* ---- the provider ---- */
 
+static int stands_in(const apr_array_header_t *codes, const char *code)
+{
+    for (int i = 0; codes && i < codes->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(codes, i, const char *), code))
+            return 1;
+    }
+    return 0;
+}
+
 /* Notes what was asked: the wall shows offers for it. */
-static void note(request_rec *r, pwk_gate *gate, const pwk_requirement *requirement) {
+static void note(request_rec *r, pwk_gate *gate, const pwk_requirement *requirement)
+{
     gate->asked = 1;
     gate->wants_account |= !requirement->codes;
     for (int i = 0; i < requirement->count; i++) {
-        int there = 0;
         if (!gate->codes)
             gate->codes = apr_array_make(r->pool, 4, sizeof(const char *));
-        for (int j = 0; j < gate->codes->nelts && !there; j++)
-            there = !strcmp(APR_ARRAY_IDX(gate->codes, j, const char *), requirement->codes[i]);
-        if (!there)
+        if (!stands_in(gate->codes, requirement->codes[i]))
             APR_ARRAY_PUSH(gate->codes, const char *) = requirement->codes[i];
     }
 }
 
-static void name_user(request_rec *r, pwk_gate *gate, const char *account) {
+static void name_user(request_rec *r, pwk_gate *gate, const char *account)
+{
     if (!r->user) {
         r->user = apr_pstrdup(r->pool, account);
         r->ap_auth_type = (char *)(intptr_t) "Payway";
@@ -81,26 +92,30 @@ static void name_user(request_rec *r, pwk_gate *gate, const char *account) {
     }
 }
 
-static int is_ours(request_rec *r) {
+static int is_ours(request_rec *r)
+{
     const char *type = ap_auth_type(r);
     return type && !strcasecmp(type, "Payway");
 }
 
 /* Whether Payway should be asked before `verdict` keeps this reader out. */
-static int worth_asking(pwk_visit *visit, const pwk_dir *dir, const pwk_verdict *verdict) {
+static int worth_asking(pwk_visit *visit, const pwk_dir *dir, const pwk_verdict *verdict)
+{
     const pwk_reader *reader = visit->reader;
     apr_interval_time_t age = reader ? visit->first->request_time - reader->checked : 0;
     if (!reader || visit->asked || verdict->kind == PWK_VERDICT_GRANTED)
         return 0;
     if (verdict->kind == PWK_VERDICT_UNAVAILABLE)
         return 1;
-    /* Whoever just bought or logged in, here or elsewhere, reads; but a reader who reloads the wall is not a load test. */
+    /* Whoever just bought or logged in, here or elsewhere, reads; but a reader who reloads the wall is not a load
+     * test. */
     if (verdict->kind == PWK_VERDICT_NO_PRODUCT)
         return reader->named != visit->site->named_hash || age >= apr_time_from_sec(PWK_WALL_RECHECK_S) || age < 0;
     return pwk_visit_is_navigation(visit) && (age >= pwk_dir_refresh_interval(dir) || age < 0);
 }
 
-static authz_status last_word(request_rec *r, pwk_gate *gate, const pwk_requirement *requirement, pwk_verdict verdict) {
+static authz_status last_word(request_rec *r, pwk_gate *gate, const pwk_requirement *requirement, pwk_verdict verdict)
+{
     pwk_visit *visit = gate->visit;
     const pwk_dir *dir = pwk_config_dir(r);
     /* Under a foreign AuthType check_authn was not ours: this is where Payway may be asked. */
@@ -115,20 +130,32 @@ static authz_status last_word(request_rec *r, pwk_gate *gate, const pwk_requirem
     return AUTHZ_DENIED;
 }
 
-static authz_status check(request_rec *r, const char *line, const void *parsed) {
+static authz_status check(request_rec *r, const char *line, const void *parsed)
+{
     const pwk_require *require = parsed;
     pwk_visit *visit = pwk_visit_of(r);
     pwk_gate *gate = pwk_gate_of(r);
     pwk_verdict verdict;
     (void)line;
     if (!visit) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, PWKLOG(0050) "Require payway-…: this virtual host has no PaywayClient");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      PWKLOG(0050) "Require payway-…: this virtual host has no PaywayClient");
         return AUTHZ_GENERAL_ERROR;
     }
     if (!ap_auth_type(r)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, PWKLOG(0051) "Require payway-… (%s:%d) needs AuthType Payway",
                       require->directive->filename, require->directive->line_num);
         return AUTHZ_GENERAL_ERROR;
+    }
+    for (int i = 0; require->late && i < require->requirement.count; i++) {
+        if (!stands_in(visit->site->named, require->requirement.codes[i])) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                          PWKLOG(0054) "Require payway-product %s (%s:%d): readers' cookies do not carry that product: "
+                                       "name it in a PaywayOffer "
+                                       "or a Require of the server's configuration",
+                          require->requirement.codes[i], require->directive->filename, require->directive->line_num);
+            return AUTHZ_GENERAL_ERROR;
+        }
     }
     note(r, gate, &require->requirement);
     verdict = pwk_visit_verdict(visit, pwk_config_dir(r), &require->requirement);
@@ -150,7 +177,8 @@ const authz_provider pwk_access_article = {check, pwk_directives_require_article
 
 /* ---- authentication ---- */
 
-int pwk_access_authn(request_rec *r) {
+int pwk_access_authn(request_rec *r)
+{
     pwk_visit *visit;
     pwk_gate *gate = pwk_gate_of(r);
     const pwk_dir *dir = pwk_config_dir(r);
@@ -159,7 +187,8 @@ int pwk_access_authn(request_rec *r) {
         return DECLINED;
     visit = pwk_visit_of(r);
     if (!visit) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, PWKLOG(0052) "AuthType Payway: this virtual host has no PaywayClient");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      PWKLOG(0052) "AuthType Payway: this virtual host has no PaywayClient");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     gate->authn = 1;
@@ -178,31 +207,35 @@ int pwk_access_authn(request_rec *r) {
         return OK;
     }
     if (!r->main && gate->verdict.kind == PWK_VERDICT_ANONYMOUS && !visit->reader && pwk_visit_is_navigation(visit)) {
-        int status = pwk_login_identify(r, visit);
+        int status = pwk_identify_page_view(r, visit);
         if (status != DECLINED)
             return status;
     }
     pwk_wall_prepare(r, gate);
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, PWKLOG(0053) "wall: %s (%s)", pwk_verdict_word(gate->verdict.kind), gate->verdict.reason);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, PWKLOG(0053) "wall: %s (%s)", pwk_verdict_word(gate->verdict.kind),
+                  gate->verdict.reason);
     return HTTP_PAYMENT_REQUIRED;
 }
 
 /* ---- fixups ---- */
 
-/* The gate that decided about `r`: its own, or that of the request it was made from when httpd skipped the decision since
- * the configuration is the same. */
-static const pwk_gate *deciding_gate(request_rec *r) {
+/* The gate that decided about `r`: its own, or that of the request it was made from when httpd skipped the decision
+ * since the configuration is the same. */
+static const pwk_gate *deciding_gate(request_rec *r)
+{
     for (request_rec *at = r; at; at = at->prev ? at->prev : at->main) {
         const pwk_gate *gate = pwk_gate_of(at);
         if (gate->asked || gate->authn)
             return gate;
-        if (!(at->prev && at->prev->per_dir_config == r->per_dir_config) && !(at->main && at->main->per_dir_config == r->per_dir_config))
+        if (!(at->prev && at->prev->per_dir_config == r->per_dir_config)
+            && !(at->main && at->main->per_dir_config == r->per_dir_config))
             break;
     }
     return NULL;
 }
 
-int pwk_access_fixups(request_rec *r) {
+int pwk_access_fixups(request_rec *r)
+{
     pwk_visit *visit = pwk_visit_of(r);
     const pwk_dir *dir;
     const pwk_gate *gate;
@@ -217,8 +250,9 @@ int pwk_access_fixups(request_rec *r) {
         /* Nothing is required here, so nothing is worth waiting for: the record is believed at any age. */
         pwk_requirement account = {NULL, 0};
         pwk_verdict verdict = pwk_verdict_of(pwk_visit_reader(visit, dir), &account, PWK_KNOWN, 0, r->request_time);
-        if (!r->main && !r->prev && !visit->reader && visit->site->identify == PWK_IDENTIFY_ON && pwk_visit_is_navigation(visit)) {
-            int status = pwk_login_identify(r, visit);
+        if (!r->main && !r->prev && !visit->reader && visit->site->identify == PWK_IDENTIFY_ON
+            && pwk_visit_is_navigation(visit)) {
+            int status = pwk_identify_page_view(r, visit);
             if (status != DECLINED)
                 return status;
         }
@@ -226,8 +260,10 @@ int pwk_access_fixups(request_rec *r) {
             name_user(r, pwk_gate_of(r), visit->reader->account);
         pwk_access_export(r, &verdict, visit->reader);
     }
-    if (visit->opened && visit->reader && *visit->reader->account && !visit->asked &&
-        pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash, visit->first->request_time) != PWK_AGE_FRESH)
+    if (visit->opened && visit->reader && *visit->reader->account && !visit->asked
+        && pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash,
+                          visit->first->request_time)
+               != PWK_AGE_FRESH)
         pwk_refresh_later(visit);
 
     cookies = apr_table_get(r->headers_in, "Cookie");

@@ -12,30 +12,39 @@
 /* Kept a little shorter than the token lives, so that none dies on its way. */
 enum { TOKEN_MARGIN_S = 60 };
 
-void pwk_account_complain(const pwk_site *site, const pwk_result *result, const char *doing, apr_pool_t *p) {
+void pwk_account_complain(const pwk_site *site, const pwk_result *result, const char *doing, apr_pool_t *p)
+{
     static pwk_log_once once;
     if (result->outcome == PWK_UNAVAILABLE) {
         if (pwk_log_due(&once, apr_time_now()))
             ap_log_error(APLOG_MARK, APLOG_WARNING, result->rv, site->server,
-                         PWKLOG(0030) "Payway could not be asked (%s): %s; known readers read on, others are told so", doing,
-                         pwk_result_line(result, p));
+                         PWKLOG(0030) "Payway could not be asked (%s): %s; known readers read on, others are told so",
+                         doing, pwk_result_line(result, p));
         return;
     }
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, site->server, PWKLOG(0031) "Payway refused (%s): %s", doing, pwk_result_line(result, p));
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, site->server, PWKLOG(0031) "Payway refused (%s): %s", doing,
+                 pwk_result_line(result, p));
 }
 
-/* Whether a refusal means that the API user lacks a scope. A refused token request says so too (payway-api §5.1: what an
- * unknown scope does is not documented). */
-static void name_scope(const pwk_site *site, const pwk_result *result, const char *scope, apr_pool_t *p) {
+/* Whether a refusal means that the API user lacks a scope. A refused token request says so too (payway-api §5.1:
+ * what an unknown scope does is not documented). */
+static void name_scope(const pwk_site *site, const pwk_result *result, const char *scope, apr_pool_t *p)
+{
     static pwk_log_once once;
-    if (result->outcome == PWK_REFUSED && (result->http_status == 403 || strstr(result->code, "scope")) && pwk_log_due(&once, apr_time_now()))
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, site->server,
-                     PWKLOG(0032) "Payway refused a request that needs the scope %s (%s): give it to API user %s in Payway Admin", scope,
-                     pwk_result_line(result, p), site->client.client_id);
+    if (result->outcome == PWK_REFUSED && (result->http_status == 403 || strstr(result->code, "scope"))
+        && pwk_log_due(&once, apr_time_now()))
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, site->server,
+            PWKLOG(
+                0032) "Payway refused a request that needs the scope %s (%s): give it to API user %s in Payway Admin",
+            scope, pwk_result_line(result, p), site->client.client_id);
 }
 
-static pwk_result fetch_token(pwk_payway_token *token, const pwk_site *site, const char *scope, const char *ticket, apr_pool_t *p) {
-    pwk_payway_request request = pwk_payway_token_request(site->client.client_id, site->client.secret, scope, ticket, p);
+static pwk_result fetch_token(pwk_payway_token *token, const pwk_site *site, const char *scope, const char *ticket,
+                              apr_pool_t *p)
+{
+    pwk_payway_request request =
+        pwk_payway_token_request(site->client.client_id, site->client.secret, scope, ticket, p);
     pwk_payway_answer answer;
     pwk_result result = pwk_upstream_call(&answer, site, site->api, &request, NULL, p);
     if (result.outcome == PWK_OK)
@@ -45,7 +54,8 @@ static pwk_result fetch_token(pwk_payway_token *token, const pwk_site *site, con
 }
 
 /* The shared token without identity. */
-static pwk_result plain_token(const char **token, const pwk_site *site, apr_pool_t *p) {
+static pwk_result plain_token(const char **token, const pwk_site *site, apr_pool_t *p)
+{
     pwk_payway_token fresh;
     pwk_result result;
     void *bytes;
@@ -63,8 +73,9 @@ static pwk_result plain_token(const char **token, const pwk_site *site, apr_pool
     return result;
 }
 
-pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, const pwk_payway_request *request, const char *scope,
-                            apr_pool_t *p) {
+pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, const pwk_payway_request *request,
+                            const char *scope, apr_pool_t *p)
+{
     pwk_result result = pwk_result_ok();
     for (int attempt = 0; attempt < 2; attempt++) {
         const char *token;
@@ -85,7 +96,9 @@ pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, con
 
 /* ---- SSO2 ---- */
 
-static pwk_result ask_sso(pwk_sso2_answer *answer, const pwk_site *site, const char *operation, const char *body, apr_pool_t *p) {
+static pwk_result ask_sso(pwk_sso2_answer *answer, const pwk_site *site, const char *operation, const char *body,
+                          apr_pool_t *p)
+{
     pwk_payway_request request = {"POST", operation, "application/json", body};
     pwk_payway_answer bytes;
     pwk_result result = pwk_upstream_call(&bytes, site, site->sso, &request, NULL, p);
@@ -95,18 +108,24 @@ static pwk_result ask_sso(pwk_sso2_answer *answer, const pwk_site *site, const c
 }
 
 pwk_result pwk_account_session(pwk_sso2_answer *answer, const pwk_site *site, const pwk_sso2_visitor *visitor,
-                               pwk_sso2_status last_known, apr_pool_t *p) {
-    return ask_sso(answer, site, "/sessionstatus", pwk_sso2_sessionstatus(&site->client, visitor, last_known, apr_time_now(), p), p);
+                               pwk_sso2_status last_known, apr_pool_t *p)
+{
+    return ask_sso(answer, site, "/sessionstatus",
+                   pwk_sso2_sessionstatus(&site->client, visitor, last_known, apr_time_now(), p), p);
 }
 
-pwk_result pwk_account_authenticate(pwk_sso2_answer *answer, const pwk_site *site, const pwk_sso2_visitor *visitor, const char *email,
-                                    const char *password, apr_pool_t *p) {
-    return ask_sso(answer, site, "/authenticate", pwk_sso2_authenticate(&site->client, visitor, email, password, apr_time_now(), p), p);
+pwk_result pwk_account_authenticate(pwk_sso2_answer *answer, const pwk_site *site, const pwk_sso2_visitor *visitor,
+                                    const char *email, const char *password, apr_pool_t *p)
+{
+    return ask_sso(answer, site, "/authenticate",
+                   pwk_sso2_authenticate(&site->client, visitor, email, password, apr_time_now(), p), p);
 }
 
 /* "200 = done" (payway-api §5.4): what the body says is of no interest. */
-pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visitor, apr_pool_t *p) {
-    pwk_payway_request request = {"POST", "/logout", "application/json", pwk_sso2_logout(&site->client, visitor, apr_time_now(), p)};
+pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visitor, apr_pool_t *p)
+{
+    pwk_payway_request request = {"POST", "/logout", "application/json",
+                                  pwk_sso2_logout(&site->client, visitor, apr_time_now(), p)};
     pwk_payway_answer answer;
     pwk_result result = pwk_upstream_call(&answer, site, site->sso, &request, NULL, p);
     if (result.outcome == PWK_OK && answer.status != 200) {
@@ -118,27 +137,32 @@ pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visi
 
 /* ---- records ---- */
 
-const pwk_reader *pwk_account_cached(const pwk_site *site, const char *sid, apr_pool_t *p) {
+const pwk_reader *pwk_account_cached(const pwk_site *site, const char *sid, apr_pool_t *p)
+{
     void *bytes;
     apr_size_t len;
     pwk_reader *reader = apr_palloc(p, sizeof(*reader));
-    if (pwk_cache_get(&bytes, &len, site, KIND_READER, sid, p) != APR_SUCCESS || pwk_reader_read(reader, bytes, len, p) != APR_SUCCESS)
+    if (pwk_cache_get(&bytes, &len, site, KIND_READER, sid, p) != APR_SUCCESS
+        || pwk_reader_read(reader, bytes, len, p) != APR_SUCCESS)
         return NULL;
     return reader;
 }
 
-static void remember(const pwk_site *site, const pwk_reader *reader, apr_pool_t *p) {
+static void remember(const pwk_site *site, const pwk_reader *reader, apr_pool_t *p)
+{
     const void *bytes;
     apr_size_t len;
     if (pwk_reader_write(&bytes, &len, reader, p) == APR_SUCCESS)
         pwk_cache_set(site, KIND_READER, reader->sid, bytes, len, PWK_READER_LIFE_S, p);
 }
 
-static apr_time_t whole_second(apr_time_t time) {
+static apr_time_t whole_second(apr_time_t time)
+{
     return apr_time_from_sec(apr_time_sec(time));
 }
 
-static pwk_reader *new_reader(const pwk_site *site, const char *sid, const char *account, apr_pool_t *p) {
+static pwk_reader *new_reader(const pwk_site *site, const char *sid, const char *account, apr_pool_t *p)
+{
     static const char *const none[] = {NULL};
     pwk_reader *reader = apr_pcalloc(p, sizeof(*reader));
     reader->sid = sid;
@@ -149,13 +173,16 @@ static pwk_reader *new_reader(const pwk_site *site, const char *sid, const char 
     return reader;
 }
 
-void pwk_account_end(const pwk_site *site, const char *sid, apr_pool_t *p) {
+void pwk_account_end(const pwk_site *site, const char *sid, apr_pool_t *p)
+{
     pwk_reader *reader = new_reader(site, sid, "", p);
     reader->terminated = 1;
     remember(site, reader, p);
 }
 
-pwk_result pwk_account_enter(pwk_reader **reader, const pwk_site *site, const char *sid, const char *ticket, apr_pool_t *p) {
+pwk_result pwk_account_enter(pwk_reader **reader, const pwk_site *site, const char *sid, const char *ticket,
+                             apr_pool_t *p)
+{
     pwk_payway_token token;
     pwk_payway_me me;
     pwk_payway_request request = pwk_payway_me_request(p);
@@ -185,7 +212,9 @@ pwk_result pwk_account_enter(pwk_reader **reader, const pwk_site *site, const ch
     return result;
 }
 
-static pwk_result read_products(pwk_reader **newer, const pwk_site *site, const pwk_reader *known, const char *sid, apr_pool_t *p) {
+static pwk_result read_products(pwk_reader **newer, const pwk_site *site, const pwk_reader *known, const char *sid,
+                                apr_pool_t *p)
+{
     pwk_payway_request request = pwk_payway_products_request(known->account, p);
     pwk_payway_answer answer;
     apr_array_header_t *codes;
@@ -214,15 +243,17 @@ static pwk_result read_products(pwk_reader **newer, const pwk_site *site, const 
     return result;
 }
 
-pwk_result pwk_account_check(pwk_reader **newer, const pwk_site *site, const pwk_sso2_visitor *visitor, const pwk_reader *known,
-                             apr_pool_t *p) {
+pwk_result pwk_account_check(pwk_reader **newer, const pwk_site *site, const pwk_sso2_visitor *visitor,
+                             const pwk_reader *known, apr_pool_t *p)
+{
     pwk_sso2_answer answer;
     int logged_in = *known->account != '\0';
     pwk_result result = pwk_account_session(&answer, site, visitor, logged_in ? PWK_SSO2_LOGGEDIN : PWK_SSO2_ANON, p);
     if (result.outcome != PWK_OK)
         return result;
     if (*answer.err && strcmp(answer.err, "session_not_found"))
-        return pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, "sso_error", apr_pstrcat(p, "sessionstatus said ", answer.err, NULL));
+        return pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, "sso_error",
+                               apr_pstrcat(p, "sessionstatus said ", answer.err, NULL));
     /* SSO2 may rename a session while it answers; the vendor's client takes the new id over (payway-api §5.4). */
     const char *sid = *answer.sid ? answer.sid : known->sid;
     if (*answer.err || answer.sts == PWK_SSO2_TERMINATED || (logged_in && answer.sts == PWK_SSO2_ANON)) {

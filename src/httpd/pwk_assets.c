@@ -10,11 +10,15 @@
 static const struct {
     const char *suffix, *type;
 } types[] = {
-    {".css", "text/css; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".svg", "image/svg+xml"}, {".woff2", "font/woff2"},
+    {".css", "text/css; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+    {".woff2", "font/woff2"},
 };
 
 /* A file name and no more: letters, digits, '-', '_', '.', not starting with a dot. */
-static const char *type_of(const char *name) {
+static const char *type_of(const char *name)
+{
     size_t len = strlen(name);
     for (const char *c = name; *c; c++) {
         if (!apr_isalnum(*c) && !strchr("-_.", *c))
@@ -28,7 +32,8 @@ static const char *type_of(const char *name) {
     return NULL;
 }
 
-int pwk_assets_handler(request_rec *r, pwk_visit *visit) {
+int pwk_assets_handler(request_rec *r, pwk_visit *visit)
+{
     const char *name = pwk_gate_of(r)->endpoint_rest, *type = type_of(name);
     apr_bucket_brigade *bb;
     apr_file_t *file;
@@ -36,8 +41,8 @@ int pwk_assets_handler(request_rec *r, pwk_visit *visit) {
     if (!type)
         return HTTP_NOT_FOUND;
     r->filename = apr_pstrcat(r->pool, visit->site->pages, "/", name, NULL);
-    if (apr_file_open(&file, r->filename, APR_READ, APR_OS_DEFAULT, r->pool) != APR_SUCCESS ||
-        apr_file_info_get(&r->finfo, APR_FINFO_NORM, file) != APR_SUCCESS || r->finfo.filetype != APR_REG)
+    if (apr_file_open(&file, r->filename, APR_READ, APR_OS_DEFAULT, r->pool) != APR_SUCCESS
+        || apr_file_info_get(&r->finfo, APR_FINFO_NORM, file) != APR_SUCCESS || r->finfo.filetype != APR_REG)
         return HTTP_NOT_FOUND;
     ap_set_content_type(r, type);
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");

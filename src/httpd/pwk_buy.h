@@ -4,7 +4,8 @@
 
 #include "pwk_visit.h"
 
-/* POST buy: `sale`, `offer`, `period`, `csrf`. A reader who is not logged in logs in first and comes back to the offer. */
+/* POST buy: `sale`, `offer`, `period`, `csrf`. A reader who is not logged in logs in first and comes back to the
+ * offer. */
 int pwk_buy_handler(request_rec *r, pwk_visit *visit);
 
 #endif

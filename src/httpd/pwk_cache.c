@@ -15,7 +15,8 @@ static const ap_socache_provider_t *provider;
 static ap_socache_instance_t *instance;
 static apr_global_mutex_t *mutex;
 
-static apr_status_t forget(void *data) {
+static apr_status_t forget(void *data)
+{
     server_rec *s = data;
     if (instance)
         provider->destroy(instance, s);
@@ -24,14 +25,16 @@ static apr_status_t forget(void *data) {
     return APR_SUCCESS;
 }
 
-void pwk_cache_register(apr_pool_t *pconf) {
+void pwk_cache_register(apr_pool_t *pconf)
+{
     provider = NULL;
     instance = NULL;
     mutex = NULL;
     ap_mutex_register(pconf, MUTEX_TYPE, NULL, APR_LOCK_DEFAULT, 0);
 }
 
-apr_status_t pwk_cache_create(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s) {
+apr_status_t pwk_cache_create(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+{
     static const struct ap_socache_hints hints = {ID_BYTES, 512, 60 * APR_USEC_PER_SEC};
     const pwk_reading *reading = pwk_config_reading();
     const char *wrong;
@@ -49,7 +52,8 @@ apr_status_t pwk_cache_create(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *
     if (rv == APR_SUCCESS)
         rv = provider->init(instance, "payway-klarna", &hints, s, pconf);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, PWKLOG(0011) "PaywayCache %s (%s:%d) could not be made: does its directory exist?",
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     PWKLOG(0011) "PaywayCache %s (%s:%d) could not be made: does its directory exist?",
                      reading->cache_provider, reading->cache_directive->filename, reading->cache_directive->line_num);
         return rv;
     }
@@ -57,39 +61,48 @@ apr_status_t pwk_cache_create(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *
     return APR_SUCCESS;
 }
 
-void pwk_cache_child_init(apr_pool_t *pchild, server_rec *s) {
+void pwk_cache_child_init(apr_pool_t *pchild, server_rec *s)
+{
     if (mutex) {
         apr_status_t rv = apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), pchild);
         if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, PWKLOG(0012) "the cache's mutex is not usable in this child; it works without a cache");
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                         PWKLOG(0012) "the cache's mutex is not usable in this child; it works without a cache");
             instance = NULL;
         }
     }
 }
 
 /* Every part is length-prefixed by its NUL: no two triples share an id. */
-static void make_id(unsigned char *id, const pwk_site *site, const char *kind, const char *key, apr_pool_t *p) {
+static void make_id(unsigned char *id, const pwk_site *site, const char *kind, const char *key, apr_pool_t *p)
+{
     const char *text = apr_pstrcat(p, site->context, "\n", kind, "\n", key, NULL);
     SHA256((const unsigned char *)text, strlen(text), id);
 }
 
-static int lock(void) {
+static int lock(void)
+{
     return !(provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE) || apr_global_mutex_lock(mutex) == APR_SUCCESS;
 }
 
-static void unlock(void) {
+static void unlock(void)
+{
     if (provider->flags & AP_SOCACHE_FLAG_NOTMPSAFE)
         apr_global_mutex_unlock(mutex);
 }
 
-static void complain(const pwk_site *site, apr_status_t rv, const char *what) {
+static void complain(const pwk_site *site, apr_status_t rv, const char *what)
+{
     static pwk_log_once once;
     if (pwk_log_due(&once, apr_time_now()))
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, site->server, PWKLOG(0013) "the cache could not %s; Payway is asked instead, which is slower", what);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, site->server,
+                     PWKLOG(0013) "the cache could not %s; Payway is asked instead, which is slower", what);
 }
 
 /* An envelope: expiry and kind of the entry are inside the seal, so that no entry can be passed off as another. */
-void pwk_cache_set(const pwk_site *site, const char *kind, const char *key, const void *bytes, apr_size_t len, long ttl_s, apr_pool_t *p) {
+void pwk_cache_set(const pwk_site *site, const char *kind, const char *key, const void *bytes, apr_size_t len,
+                   long ttl_s, apr_pool_t *p)
+{
     unsigned char id[ID_BYTES];
     apr_time_t now = apr_time_now(), expiry;
     const char *head, *sealed;
@@ -104,7 +117,8 @@ void pwk_cache_set(const pwk_site *site, const char *kind, const char *key, cons
     char *plain = apr_palloc(p, head_len + len);
     memcpy(plain, head, head_len);
     memcpy(plain + head_len, bytes, len);
-    if (pwk_seal_close(&sealed, site->seal, PWK_SEAL_CACHE, plain, head_len + len, now, p) != APR_SUCCESS || strlen(sealed) > VALUE_MAX) {
+    if (pwk_seal_close(&sealed, site->seal, PWK_SEAL_CACHE, plain, head_len + len, now, p) != APR_SUCCESS
+        || strlen(sealed) > VALUE_MAX) {
         complain(site, APR_EGENERAL, "take an entry");
         return;
     }
@@ -117,7 +131,9 @@ void pwk_cache_set(const pwk_site *site, const char *kind, const char *key, cons
         complain(site, rv, "store an entry (is it too small?)");
 }
 
-apr_status_t pwk_cache_get(void **bytes, apr_size_t *len, const pwk_site *site, const char *kind, const char *key, apr_pool_t *p) {
+apr_status_t pwk_cache_get(void **bytes, apr_size_t *len, const pwk_site *site, const char *kind, const char *key,
+                           apr_pool_t *p)
+{
     unsigned char id[ID_BYTES], *value;
     unsigned int value_len = VALUE_MAX;
     apr_time_t now = apr_time_now();
@@ -143,14 +159,16 @@ apr_status_t pwk_cache_get(void **bytes, apr_size_t *len, const pwk_site *site, 
         return APR_NOTFOUND; /* sealed under a key that is gone, or not by us: as good as absent */
     const char *head = plain;
     size_t head_len = strlen(head) + 1;
-    if (head_len > plain_len || apr_strtoi64(head, &end, 10) < now || strcmp(end, apr_pstrcat(p, " ", kind, " ", key, NULL)))
+    if (head_len > plain_len || apr_strtoi64(head, &end, 10) < now
+        || strcmp(end, apr_pstrcat(p, " ", kind, " ", key, NULL)))
         return APR_NOTFOUND;
     *bytes = (char *)plain + head_len;
     *len = plain_len - head_len;
     return APR_SUCCESS;
 }
 
-void pwk_cache_remove(const pwk_site *site, const char *kind, const char *key, apr_pool_t *p) {
+void pwk_cache_remove(const pwk_site *site, const char *kind, const char *key, apr_pool_t *p)
+{
     unsigned char id[ID_BYTES];
     if (!instance)
         return;

@@ -1,5 +1,6 @@
-/* Start-up: makes the site of each virtual host from its directives, and finds what is missing or would open what was meant
- * to be closed. Everything wrong is found by `httpd -t`, each in one line with virtual host, file and line. */
+/* Start-up: makes the site of each virtual host from its directives, and finds what is missing or would open what
+ * was meant to be closed. Everything wrong is found by `httpd -t`, each in one line with virtual host, file and
+ * line. */
 #ifndef PWK_CHECK_H
 #define PWK_CHECK_H
 

@@ -15,8 +15,8 @@
 enum { PWK_IDENTIFY_OFF, PWK_IDENTIFY_WALL, PWK_IDENTIFY_ON };
 enum { PWK_LOGIN_PORTAL, PWK_LOGIN_FORM };
 
-/* Members of the server's record: type, name, the value that means "not set here". A virtual host's value replaces the
- * main server's as a whole, lists included. */
+/* Members of the server's record: type, name, the value that means "not set here". A virtual host's value replaces
+ * the main server's as a whole, lists included. */
 #define PWK_SERVER_MEMBERS(M)                                                                                          \
     M(const char *, environment, NULL)                                                                                 \
     M(const char *, api, NULL)                                                                                         \
@@ -67,24 +67,24 @@ enum { PWK_LOGIN_PORTAL, PWK_LOGIN_FORM };
 /* A virtual host once its directives were found complete: everything that a request needs, resolved, read-only. */
 typedef struct pwk_site {
     server_rec *server;
-    const char *api, *sso, *portal;       /* base URLs without a trailing slash */
+    const char *api, *sso, *portal; /* base URLs without a trailing slash */
     const char *base_url, *base_host, *origin;
-    int secure;                           /* the site is https; its scheme decides, not the connection's */
-    const char *path;                     /* "/payway" */
-    const char *cookie, *login_cookie;    /* names */
-    const char *own_cookies[4];           /* names taken out of what a backend sees; NULL-terminated */
+    int secure;                        /* the site is https; its scheme decides, not the connection's */
+    const char *path;                  /* "/payway" */
+    const char *cookie, *login_cookie; /* names */
+    const char *own_cookies[4];        /* names taken out of what a backend sees; NULL-terminated */
     pwk_sso2_client client;
     pwk_seal *seal;
-    const char *context;                  /* tells this site's entries in the cache from another's */
-    apr_array_header_t *named;            /* const char *: product codes that this configuration names, sorted */
+    const char *context;       /* tells this site's entries in the cache from another's */
+    apr_array_header_t *named; /* const char *: product codes that this configuration names, sorted */
     apr_uint64_t named_hash;
-    apr_array_header_t *offers;           /* pwk_offer * */
+    apr_array_header_t *offers; /* pwk_offer * */
     int identify, login;
     apr_interval_time_t timeout, connect_timeout;
     const char *ca_file, *http_proxy;
     const char *terms_url, *privacy_url, *withdrawal_url;
-    const char *pages;                    /* directory of the templates */
-    ap_conf_vector_t *page_dir;           /* per-directory configuration of the templates: SSI without exec */
+    const char *pages;          /* directory of the templates */
+    ap_conf_vector_t *page_dir; /* per-directory configuration of the templates: SSI without exec */
 } pwk_site;
 
 typedef struct {
@@ -123,12 +123,12 @@ typedef struct {
     server_rec *server;
     const ap_directive_t *directive;
     pwk_requirement requirement;
-    const pwk_dir *dir; /* unmerged record of the section it stands in */
+    int late; /* in a .htaccess: read while serving, so start-up could not see what it names */
 } pwk_require;
 
 /* What one reading of the configuration collects; reset in pre_config. */
 typedef struct {
-    apr_array_header_t *requires;   /* pwk_require * */
+    apr_array_header_t *requires; /* pwk_require * */
     const char *cache_provider, *cache_args;
     const ap_directive_t *cache_directive;
 } pwk_reading;

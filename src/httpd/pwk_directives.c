@@ -13,20 +13,23 @@
 #include "pwk_secret.h"
 
 /* "PaywayX: "value" is not …": every complaint names directive and value, and says what to write. */
-static const char *complain(cmd_parms *cmd, const char *value, const char *wrong) {
+static const char *complain(cmd_parms *cmd, const char *value, const char *wrong)
+{
     return apr_psprintf(cmd->pool, "%s: \"%s\" %s", cmd->cmd->name, value, wrong);
 }
 
 /* The member that a row of the table names by its offset. */
 #define MEMBER(type, record, cmd) (*(type *)(void *)((char *)(record) + (size_t)(cmd)->info))
 
-static pwk_server *server_of(cmd_parms *cmd) {
+static pwk_server *server_of(cmd_parms *cmd)
+{
     return pwk_config_server(cmd->server);
 }
 
 /* ---- values that several directives share ---- */
 
-static const char *set_server_url(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_server_url(cmd_parms *cmd, void *dir, const char *value)
+{
     const char *why;
     (void)dir;
     if (pwk_url_base(&MEMBER(const char *, server_of(cmd), cmd), &why, value, cmd->pool) != APR_SUCCESS)
@@ -34,7 +37,8 @@ static const char *set_server_url(cmd_parms *cmd, void *dir, const char *value) 
     return NULL;
 }
 
-static const char *set_server_link(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_server_link(cmd_parms *cmd, void *dir, const char *value)
+{
     const char *why;
     (void)dir;
     if (pwk_url_link(&MEMBER(const char *, server_of(cmd), cmd), &why, value, cmd->pool) != APR_SUCCESS)
@@ -42,7 +46,8 @@ static const char *set_server_link(cmd_parms *cmd, void *dir, const char *value)
     return NULL;
 }
 
-static const char *set_server_file(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_server_file(cmd_parms *cmd, void *dir, const char *value)
+{
     const char *path = ap_server_root_relative(cmd->pool, value);
     (void)dir;
     if (!path)
@@ -51,15 +56,18 @@ static const char *set_server_file(cmd_parms *cmd, void *dir, const char *value)
     return NULL;
 }
 
-static const char *set_dir_flag(cmd_parms *cmd, void *dir, int on) {
+static const char *set_dir_flag(cmd_parms *cmd, void *dir, int on)
+{
     MEMBER(int, dir, cmd) = on;
     return NULL;
 }
 
 /* A time in `*time`, at least `min_s`; "10s", "500ms", "5min", "4h". */
-static const char *read_time(cmd_parms *cmd, apr_interval_time_t *time, const char *value, apr_interval_time_t min) {
+static const char *read_time(cmd_parms *cmd, apr_interval_time_t *time, const char *value, apr_interval_time_t min)
+{
     size_t len = strlen(value);
-    if (!len || !apr_isdigit(*value) || apr_isdigit(value[len - 1]) || ap_timeout_parameter_parse(value, time, "s") != APR_SUCCESS)
+    if (!len || !apr_isdigit(*value) || apr_isdigit(value[len - 1])
+        || ap_timeout_parameter_parse(value, time, "s") != APR_SUCCESS)
         return complain(cmd, value, "is not a time: use 10s, 500ms, 5min or 4h");
     if (*time < min || *time > apr_time_from_sec(PWK_READER_LIFE_S))
         return complain(cmd, value, apr_psprintf(cmd->pool, "is outside %dms to 30 days", (int)apr_time_as_msec(min)));
@@ -67,7 +75,8 @@ static const char *read_time(cmd_parms *cmd, apr_interval_time_t *time, const ch
 }
 
 /* Words of a list that replaces what stood before in this section; each read by `judge`. */
-static const char *add_word(cmd_parms *cmd, apr_array_header_t **list, const char *value, const char *wrong) {
+static const char *add_word(cmd_parms *cmd, apr_array_header_t **list, const char *value, const char *wrong)
+{
     if (wrong)
         return complain(cmd, value, wrong);
     if (!*list)
@@ -84,7 +93,8 @@ static const char *add_word(cmd_parms *cmd, apr_array_header_t **list, const cha
 
 /* ---- server and virtual host ---- */
 
-static const char *set_environment(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_environment(cmd_parms *cmd, void *dir, const char *value)
+{
     (void)dir;
     if (strcmp(value, "stage") && strcmp(value, "production"))
         return complain(cmd, value, "is not an environment: use stage or production");
@@ -92,7 +102,8 @@ static const char *set_environment(cmd_parms *cmd, void *dir, const char *value)
     return NULL;
 }
 
-static const char *set_organisation(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_organisation(cmd_parms *cmd, void *dir, const char *value)
+{
     (void)dir;
     if (!pwk_text_is_code(value))
         return complain(cmd, value, "is not an organisation id: letters, digits, _ and -");
@@ -100,7 +111,8 @@ static const char *set_organisation(cmd_parms *cmd, void *dir, const char *value
     return NULL;
 }
 
-static const char *set_client(cmd_parms *cmd, void *dir, const char *id, const char *secret) {
+static const char *set_client(cmd_parms *cmd, void *dir, const char *id, const char *secret)
+{
     (void)dir;
     if (!pwk_text_is_visible(id, PWK_SID_MAX))
         return complain(cmd, id, "is not a client id: visible ASCII, at most 128 characters");
@@ -108,7 +120,8 @@ static const char *set_client(cmd_parms *cmd, void *dir, const char *id, const c
     return pwk_secret_read(&server_of(cmd)->client_secret, cmd, secret);
 }
 
-static const char *set_crypto_key(cmd_parms *cmd, void *dir, const char *current, const char *previous) {
+static const char *set_crypto_key(cmd_parms *cmd, void *dir, const char *current, const char *previous)
+{
     pwk_server *server = server_of(cmd);
     const char *wrong = pwk_secret_read(&server->crypto_key, cmd, current);
     (void)dir;
@@ -121,7 +134,8 @@ static const char *set_crypto_key(cmd_parms *cmd, void *dir, const char *current
     return NULL;
 }
 
-static const char *set_path(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_path(cmd_parms *cmd, void *dir, const char *value)
+{
     size_t len = strlen(value);
     (void)dir;
     if (len < 2 || len > PWK_CODE_MAX || value[len - 1] == '/' || strpbrk(value, "?%;") || !pwk_url_is_local(value))
@@ -130,32 +144,38 @@ static const char *set_path(cmd_parms *cmd, void *dir, const char *value) {
     return NULL;
 }
 
-static const char *set_cache(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_cache(cmd_parms *cmd, void *dir, const char *value)
+{
     pwk_reading *reading = pwk_config_reading();
     const char *wrong = ap_check_cmd_context(cmd, GLOBAL_ONLY), *colon = strchr(value, ':');
     (void)dir;
     if (wrong)
         return wrong;
-    reading->cache_provider = colon ? apr_pstrmemdup(cmd->pool, value, (apr_size_t)(colon - value)) : apr_pstrdup(cmd->pool, value);
+    reading->cache_provider =
+        colon ? apr_pstrmemdup(cmd->pool, value, (apr_size_t)(colon - value)) : apr_pstrdup(cmd->pool, value);
     reading->cache_args = colon ? apr_pstrdup(cmd->pool, colon + 1) : NULL;
     reading->cache_directive = cmd->directive;
     if (!ap_lookup_provider(AP_SOCACHE_PROVIDER_GROUP, reading->cache_provider, AP_SOCACHE_PROVIDER_VERSION))
         return complain(cmd, reading->cache_provider,
-                        apr_psprintf(cmd->pool, "is not a cache provider that is loaded: enable mod_socache_%s", reading->cache_provider));
+                        apr_psprintf(cmd->pool, "is not a cache provider that is loaded: enable mod_socache_%s",
+                                     reading->cache_provider));
     return NULL;
 }
 
-static const char *set_ledger(cmd_parms *cmd, void *dir, const char *driver, const char *params) {
+static const char *set_ledger(cmd_parms *cmd, void *dir, const char *driver, const char *params)
+{
     pwk_server *server = server_of(cmd);
     (void)dir;
     if (strcmp(driver, "sqlite3") && strcmp(driver, "pgsql"))
         return complain(cmd, driver, "is not a ledger driver: use sqlite3 PATH or pgsql \"host=… dbname=…\"");
     server->ledger_driver = apr_pstrdup(cmd->pool, driver);
-    server->ledger_params = strcmp(driver, "sqlite3") ? apr_pstrdup(cmd->pool, params) : ap_server_root_relative(cmd->pool, params);
+    server->ledger_params =
+        strcmp(driver, "sqlite3") ? apr_pstrdup(cmd->pool, params) : ap_server_root_relative(cmd->pool, params);
     return server->ledger_params ? NULL : complain(cmd, params, "is not a path");
 }
 
-static const char *set_word(cmd_parms *cmd, int *member, const char *value, const char *const *words, const char *wrong) {
+static const char *set_word(cmd_parms *cmd, int *member, const char *value, const char *const *words, const char *wrong)
+{
     for (int i = 0; words[i]; i++) {
         if (!strcasecmp(value, words[i])) {
             *member = i;
@@ -165,19 +185,22 @@ static const char *set_word(cmd_parms *cmd, int *member, const char *value, cons
     return complain(cmd, value, wrong);
 }
 
-static const char *set_identify(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_identify(cmd_parms *cmd, void *dir, const char *value)
+{
     static const char *const words[] = {"off", "wall", "on", NULL}; /* in the order of PWK_IDENTIFY_* */
     (void)dir;
     return set_word(cmd, &server_of(cmd)->identify, value, words, "is not known: use wall, on or off");
 }
 
-static const char *set_login(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_login(cmd_parms *cmd, void *dir, const char *value)
+{
     static const char *const words[] = {"portal", "form", NULL}; /* in the order of PWK_LOGIN_* */
     (void)dir;
     return set_word(cmd, &server_of(cmd)->login, value, words, "is not known: use portal or form");
 }
 
-static const char *add_offer(cmd_parms *cmd, void *dir, int argc, char *const argv[]) {
+static const char *add_offer(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
     pwk_server *server = server_of(cmd);
     pwk_offer *offer;
     const char *wrong;
@@ -199,7 +222,8 @@ static const char *add_offer(cmd_parms *cmd, void *dir, int argc, char *const ar
     return NULL;
 }
 
-static const char *set_timeout(cmd_parms *cmd, void *dir, const char *whole, const char *connect) {
+static const char *set_timeout(cmd_parms *cmd, void *dir, const char *whole, const char *connect)
+{
     pwk_server *server = server_of(cmd);
     const char *wrong = read_time(cmd, &server->timeout, whole, apr_time_from_msec(100));
     (void)dir;
@@ -208,11 +232,12 @@ static const char *set_timeout(cmd_parms *cmd, void *dir, const char *whole, con
     return wrong;
 }
 
-static const char *set_proxy(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_proxy(cmd_parms *cmd, void *dir, const char *value)
+{
     apr_uri_t uri;
     (void)dir;
-    if (apr_uri_parse(cmd->temp_pool, value, &uri) != APR_SUCCESS || !uri.scheme || !uri.hostname ||
-        (strcmp(uri.scheme, "http") && strcmp(uri.scheme, "https")))
+    if (apr_uri_parse(cmd->temp_pool, value, &uri) != APR_SUCCESS || !uri.scheme || !uri.hostname
+        || (strcmp(uri.scheme, "http") && strcmp(uri.scheme, "https")))
         return complain(cmd, value, "is not a proxy: write http://host:port");
     server_of(cmd)->http_proxy = apr_pstrdup(cmd->pool, value);
     return NULL;
@@ -220,55 +245,67 @@ static const char *set_proxy(cmd_parms *cmd, void *dir, const char *value) {
 
 /* ---- directory, location and virtual host ---- */
 
-static const char *set_wall(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_wall(cmd_parms *cmd, void *dir, const char *value)
+{
     if (strcmp(value, "default") && strcmp(value, "off") && !pwk_url_is_local(value))
         return complain(cmd, value, "is not a wall: use default, off or a local URL-path");
     ((pwk_dir *)dir)->wall = apr_pstrdup(cmd->pool, value);
     return NULL;
 }
 
-static const char *set_wall_status(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_wall_status(cmd_parms *cmd, void *dir, const char *value)
+{
     if (strcmp(value, "402") && strcmp(value, "403") && strcmp(value, "200"))
         return complain(cmd, value, "is not a status of a wall: use 402, 403 or 200");
     ((pwk_dir *)dir)->wall_status = (int)apr_atoi64(value);
     return NULL;
 }
 
-static const char *add_offer_name(cmd_parms *cmd, void *dir, const char *value) {
+static const char *add_offer_name(cmd_parms *cmd, void *dir, const char *value)
+{
     return add_word(cmd, &((pwk_dir *)dir)->offers, value, pwk_text_is_code(value) ? NULL : "is not an offer's name");
 }
 
-static const char *add_category(cmd_parms *cmd, void *dir, const char *value) {
-    return add_word(cmd, &((pwk_dir *)dir)->categories, value,
-                    pwk_text_is_code(value) ? NULL : "is not a payment method category: write it like pay_now or direct_debit");
+static const char *add_category(cmd_parms *cmd, void *dir, const char *value)
+{
+    return add_word(
+        cmd, &((pwk_dir *)dir)->categories, value,
+        pwk_text_is_code(value) ? NULL : "is not a payment method category: write it like pay_now or direct_debit");
 }
 
-static const char *add_language(cmd_parms *cmd, void *dir, const char *value) {
+static const char *add_language(cmd_parms *cmd, void *dir, const char *value)
+{
     int is_language = strlen(value) == 2 && apr_islower(value[0]) && apr_islower(value[1]);
-    return add_word(cmd, &((pwk_dir *)dir)->languages, value, is_language ? NULL : "is not a language: two letters, like sv");
+    return add_word(cmd, &((pwk_dir *)dir)->languages, value,
+                    is_language ? NULL : "is not a language: two letters, like sv");
 }
 
-static const char *set_expression(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_expression(cmd_parms *cmd, void *dir, const char *value)
+{
     const char *wrong = NULL;
     MEMBER(const ap_expr_info_t *, dir, cmd) = ap_expr_parse_cmd(cmd, value, AP_EXPR_FLAG_STRING_RESULT, &wrong, NULL);
     return wrong ? complain(cmd, value, apr_pstrcat(cmd->pool, "is not an expression: ", wrong, NULL)) : NULL;
 }
 
-static const char *set_refresh_interval(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_refresh_interval(cmd_parms *cmd, void *dir, const char *value)
+{
     return read_time(cmd, &((pwk_dir *)dir)->refresh_interval, value, apr_time_from_sec(1));
 }
 
-static const char *set_stale_if_error(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_stale_if_error(cmd_parms *cmd, void *dir, const char *value)
+{
     return read_time(cmd, &((pwk_dir *)dir)->stale_if_error, value, 0);
 }
 
 /* May be relaxed (images), never so far that somebody else's cache keeps it. */
-static const char *set_cache_control(cmd_parms *cmd, void *dir, const char *value) {
+static const char *set_cache_control(cmd_parms *cmd, void *dir, const char *value)
+{
     int private = 0;
     char *state, *words = apr_pstrdup(cmd->temp_pool, value);
     for (char *word = apr_strtok(words, ", \t", &state); word; word = apr_strtok(NULL, ", \t", &state)) {
         if (!strcasecmp(word, "public") || !strncasecmp(word, "s-maxage", 8))
-            return complain(cmd, value, "would let a shared cache hand paid pages to everybody: keep private or no-store");
+            return complain(cmd, value,
+                            "would let a shared cache hand paid pages to everybody: keep private or no-store");
         private |= !strcasecmp(word, "private") || !strcasecmp(word, "no-store");
     }
     for (const char *c = value; *c; c++) {
@@ -283,23 +320,27 @@ static const char *set_cache_control(cmd_parms *cmd, void *dir, const char *valu
 
 /* ---- Require ---- */
 
-static const char *register_require(cmd_parms *cmd, pwk_require *require, const void **parsed) {
+static const char *register_require(cmd_parms *cmd, pwk_require *require, const void **parsed)
+{
     require->server = cmd->server;
     require->directive = cmd->directive;
     *parsed = require;
     /* A .htaccess is read while serving: nothing is left behind in a pool that ends with the request. */
-    if (!ap_check_cmd_context(cmd, NOT_IN_HTACCESS))
+    require->late = ap_check_cmd_context(cmd, NOT_IN_HTACCESS) != NULL;
+    if (!require->late)
         APR_ARRAY_PUSH(pwk_config_reading()->requires, pwk_require *) = require;
     return NULL;
 }
 
-const char *pwk_directives_require_product(cmd_parms *cmd, const char *line, const void **parsed) {
+const char *pwk_directives_require_product(cmd_parms *cmd, const char *line, const void **parsed)
+{
     pwk_require *require = apr_pcalloc(cmd->pool, sizeof(*require));
     apr_array_header_t *codes = apr_array_make(cmd->pool, 4, sizeof(const char *));
     for (const char *word = ap_getword_conf(cmd->pool, &line); *word; word = ap_getword_conf(cmd->pool, &line)) {
         if (!pwk_text_is_code(word))
-            return apr_psprintf(cmd->pool, "Require payway-product: \"%s\" is not a product code: letters, digits, _ and -, at most %d",
-                                word, PWK_CODE_MAX);
+            return apr_psprintf(
+                cmd->pool, "Require payway-product: \"%s\" is not a product code: letters, digits, _ and -, at most %d",
+                word, PWK_CODE_MAX);
         APR_ARRAY_PUSH(codes, const char *) = word;
     }
     if (!codes->nelts)
@@ -308,14 +349,16 @@ const char *pwk_directives_require_product(cmd_parms *cmd, const char *line, con
     return register_require(cmd, require, parsed);
 }
 
-const char *pwk_directives_require_account(cmd_parms *cmd, const char *line, const void **parsed) {
+const char *pwk_directives_require_account(cmd_parms *cmd, const char *line, const void **parsed)
+{
     pwk_require *require = apr_pcalloc(cmd->pool, sizeof(*require));
     if (*ap_getword_conf(cmd->temp_pool, &line))
         return "Require payway-account: takes nothing more";
     return register_require(cmd, require, parsed);
 }
 
-const char *pwk_directives_require_article(cmd_parms *cmd, const char *line, const void **parsed) {
+const char *pwk_directives_require_article(cmd_parms *cmd, const char *line, const void **parsed)
+{
     (void)cmd;
     (void)line;
     (void)parsed;

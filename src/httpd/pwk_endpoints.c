@@ -7,6 +7,7 @@
 #include "../core/pwk_url.h"
 #include "pwk_assets.h"
 #include "pwk_buy.h"
+#include "pwk_identify.h"
 #include "pwk_login.h"
 #include "pwk_pages.h"
 #include "pwk_wall.h"
@@ -14,9 +15,9 @@
 enum { GET = 1 << M_GET, POST = 1 << M_POST };
 
 static const pwk_endpoint endpoints[] = {
-    {"/landing", GET, pwk_login_landing, 0, 0},
+    {"/landing", GET, pwk_identify_landing, 0, 0},
     {"/login", GET | POST, pwk_login_handler, 0, 0},
-    {"/login/return", GET, pwk_login_return, 0, 0},
+    {"/login/return", GET, pwk_identify_return, 0, 0},
     {"/logout", GET | POST, pwk_login_logout, 0, 0},
     {"/me", GET, pwk_wall_me, 0, 0},
     {"/offers", GET, pwk_wall_offers, 0, 0},
@@ -25,7 +26,8 @@ static const pwk_endpoint endpoints[] = {
     {"/assets/", GET, pwk_assets_handler, 0, 1},
 };
 
-static const pwk_endpoint *find(const request_rec *r, const pwk_site *site, const char *uri, const char **rest) {
+static const pwk_endpoint *find(const request_rec *r, const pwk_site *site, const char *uri, const char **rest)
+{
     size_t len = strlen(site->path);
     if (!uri || strncmp(uri, site->path, len))
         return NULL;
@@ -34,7 +36,8 @@ static const pwk_endpoint *find(const request_rec *r, const pwk_site *site, cons
         const pwk_endpoint *endpoint = &endpoints[i];
         size_t name_len = strlen(endpoint->name);
         int takes_more = endpoint->name[name_len - 1] == '/';
-        if (strncmp(uri, endpoint->name, name_len) || (takes_more ? strchr(uri + name_len, '/') != NULL : uri[name_len]))
+        if (strncmp(uri, endpoint->name, name_len)
+            || (takes_more ? strchr(uri + name_len, '/') != NULL : uri[name_len]))
             continue;
         /* A browser that asks for the wall by its URL asks for nothing that exists. */
         if (endpoint->inside && !r->prev)
@@ -45,7 +48,8 @@ static const pwk_endpoint *find(const request_rec *r, const pwk_site *site, cons
     return NULL;
 }
 
-int pwk_endpoints_claim(request_rec *r) {
+int pwk_endpoints_claim(request_rec *r)
+{
     const pwk_site *site = pwk_config_site(r->server);
     const pwk_endpoint *endpoint;
     const char *rest = "";
@@ -55,16 +59,20 @@ int pwk_endpoints_claim(request_rec *r) {
     pwk_gate_of(r)->endpoint = endpoint;
     pwk_gate_of(r)->endpoint_rest = rest;
     r->filename = apr_pstrcat(r->pool, site->pages, endpoint->name, NULL);
+    /* A request without a handler and without a file is what FallbackResource takes. */
+    r->handler = "payway-klarna";
     return OK;
 }
 
-int pwk_endpoints_map(request_rec *r) {
+int pwk_endpoints_map(request_rec *r)
+{
     if (!pwk_config_site(r->server))
         return DECLINED;
     return pwk_gate_of(r)->endpoint ? OK : pwk_pages_map(r);
 }
 
-int pwk_endpoints_open(request_rec *r) {
+int pwk_endpoints_open(request_rec *r)
+{
     const pwk_gate *gate;
     if (!pwk_config_site(r->server))
         return DECLINED;
@@ -73,12 +81,15 @@ int pwk_endpoints_open(request_rec *r) {
 }
 
 /* A reader who came under another name of this host goes on under the one that cookies and Payway know. */
-static int to_base_host(request_rec *r, const pwk_visit *visit) {
+static int to_base_host(request_rec *r, const pwk_visit *visit)
+{
     const char *place = apr_pstrcat(r->pool, r->uri, r->args ? "?" : "", r->args, NULL);
-    return pwk_pages_redirect(r, HTTP_MOVED_TEMPORARILY, apr_pstrcat(r->pool, visit->site->base_url, pwk_url_local_or_root(place, r->pool), NULL));
+    return pwk_pages_redirect(r, HTTP_MOVED_TEMPORARILY,
+                              apr_pstrcat(r->pool, visit->site->base_url, pwk_url_local_or_root(place, r->pool), NULL));
 }
 
-int pwk_endpoints_handle(request_rec *r) {
+int pwk_endpoints_handle(request_rec *r)
+{
     const pwk_endpoint *endpoint;
     pwk_visit *visit;
     pwk_gate *gate;
@@ -93,7 +104,8 @@ int pwk_endpoints_handle(request_rec *r) {
     visit = gate->visit;
     if (!(endpoint->methods & (1 << r->method_number))) {
         r->allowed |= endpoint->methods;
-        apr_table_setn(r->headers_out, "Allow", endpoint->methods & POST ? endpoint->methods & GET ? "GET, HEAD, POST" : "POST" : "GET, HEAD");
+        apr_table_setn(r->headers_out, "Allow",
+                       endpoint->methods & POST ? endpoint->methods & GET ? "GET, HEAD, POST" : "POST" : "GET, HEAD");
         return pwk_pages_error(r, visit, HTTP_METHOD_NOT_ALLOWED, "method", NULL);
     }
     if (!endpoint->cookie_free && !endpoint->inside && !pwk_visit_is_base_host(visit) && r->method_number == M_GET)

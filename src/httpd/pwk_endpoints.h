@@ -7,11 +7,11 @@
 typedef int pwk_endpoint_handler(request_rec *r, pwk_visit *visit);
 
 typedef struct pwk_endpoint {
-    const char *name;  /* what follows PaywayPath: "/login"; "/assets/" takes one more segment */
-    int methods;       /* 1 << M_GET and so on */
+    const char *name; /* what follows PaywayPath: "/login"; "/assets/" takes one more segment */
+    int methods;      /* 1 << M_GET and so on */
     pwk_endpoint_handler *handler;
-    int inside;        /* reached by an internal redirect of ours alone: the wall */
-    int cookie_free;   /* no canonical host needed: css and js */
+    int inside;      /* reached by an internal redirect of ours alone: the wall */
+    int cookie_free; /* no canonical host needed: css and js */
 } pwk_endpoint;
 
 /* Hooks pre_translate_name and translate_name: OK for exactly our URLs. */

@@ -19,10 +19,12 @@ static APR_OPTIONAL_FN_TYPE(ap_ssi_get_tag_and_value) * get_tag_and_value;
 
 /* Runs `fragment` once with the page's variables and those that `fill` adds. A copy of the environment: a fragment's
  * variables are its own. */
-static apr_status_t run_fragment(ap_filter_t *f, const pwk_page *page, const char *fragment, apr_table_t *env) {
+static apr_status_t run_fragment(ap_filter_t *f, const pwk_page *page, const char *fragment, apr_table_t *env)
+{
     request_rec *rr = ap_sub_req_lookup_file(fragment, f->r, f->next);
     if (rr->status != HTTP_OK || !pwk_gate_of(rr)->page) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r, PWKLOG(0070) "the fragment %s of %s cannot be read: is it in PaywayPages?", fragment,
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r,
+                      PWKLOG(0070) "the fragment %s of %s cannot be read: is it in PaywayPages?", fragment,
                       page->template_name);
         ap_destroy_sub_req(rr);
         return APR_SUCCESS;
@@ -33,7 +35,8 @@ static apr_status_t run_fragment(ap_filter_t *f, const pwk_page *page, const cha
     return ap_run_sub_req(rr) == OK ? APR_SUCCESS : APR_EGENERAL;
 }
 
-static apr_status_t repeat_offers(ap_filter_t *f, const pwk_page *page, const char *fragment) {
+static apr_status_t repeat_offers(ap_filter_t *f, const pwk_page *page, const char *fragment)
+{
     apr_pool_t *p = f->r->pool;
     for (int i = 0; page->offers && i < page->offers->nelts; i++) {
         pwk_page *one = apr_pmemdup(p, page, sizeof(*page));
@@ -47,7 +50,8 @@ static apr_status_t repeat_offers(ap_filter_t *f, const pwk_page *page, const ch
     return APR_SUCCESS;
 }
 
-static apr_status_t repeat_periods(ap_filter_t *f, const pwk_page *page, const char *fragment) {
+static apr_status_t repeat_periods(ap_filter_t *f, const pwk_page *page, const char *fragment)
+{
     for (int i = 0; page->offer && i < page->offer->periods->nelts; i++) {
         apr_table_t *env = apr_table_copy(f->r->pool, f->r->subprocess_env);
         pwk_facts_period(env, page->offer, i, page->language, f->r->pool);
@@ -56,7 +60,8 @@ static apr_status_t repeat_periods(ap_filter_t *f, const pwk_page *page, const c
     return APR_SUCCESS;
 }
 
-static apr_status_t repeat_languages(ap_filter_t *f, const pwk_page *page, const char *fragment) {
+static apr_status_t repeat_languages(ap_filter_t *f, const pwk_page *page, const char *fragment)
+{
     const char *const *names;
     const char *place = pwk_visit_place(pwk_visit_of(f->r)), *query = strchr(place, '?');
     apr_pool_t *p = f->r->pool;
@@ -66,7 +71,8 @@ static apr_status_t repeat_languages(ap_filter_t *f, const pwk_page *page, const
     for (int i = 0; count > 1 && i < count; i++) {
         apr_table_t *env = apr_table_copy(p, f->r->subprocess_env);
         apr_table_setn(env, "LANGUAGE", names[i]);
-        apr_table_setn(env, "LANGUAGE_URL", apr_pstrcat(p, path, "?", rest ? rest : "", rest ? "&" : "", "lang=", names[i], NULL));
+        apr_table_setn(env, "LANGUAGE_URL",
+                       apr_pstrcat(p, path, "?", rest ? rest : "", rest ? "&" : "", "lang=", names[i], NULL));
         if (!strcmp(names[i], page->language))
             apr_table_setn(env, "LANGUAGE_CURRENT", "1");
         run_fragment(f, page, fragment, env);
@@ -80,7 +86,8 @@ static const struct {
 } lists[] = {{"offers", repeat_offers}, {"periods", repeat_periods}, {"languages", repeat_languages}};
 
 /* `<!--#payway offers="offer.shtml" -->`: repeats a fragment for each of a list. */
-static apr_status_t element(include_ctx_t *ctx, ap_filter_t *f, apr_bucket_brigade *bb) {
+static apr_status_t element(include_ctx_t *ctx, ap_filter_t *f, apr_bucket_brigade *bb)
+{
     const pwk_page *page = pwk_gate_of(f->r)->page;
     if (!(ctx->flags & SSI_FLAG_PRINTING))
         return APR_SUCCESS;
@@ -97,30 +104,36 @@ static apr_status_t element(include_ctx_t *ctx, ap_filter_t *f, apr_bucket_briga
             }
         }
         if (!known) {
-            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r, PWKLOG(0071) "%s: #payway has no list \"%s\": use offers, periods or languages",
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r,
+                          PWKLOG(0071) "%s: #payway has no list \"%s\": use offers, periods or languages",
                           f->r->filename, tag);
             SSI_CREATE_ERROR_BUCKET(ctx, f, bb);
             return APR_SUCCESS;
         }
     }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r, PWKLOG(0072) "%s: #payway works in this module's pages only", f->r->filename);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r, PWKLOG(0072) "%s: #payway works in this module's pages only",
+                  f->r->filename);
     SSI_CREATE_ERROR_BUCKET(ctx, f, bb);
     return APR_SUCCESS;
 }
 
-int pwk_pages_can_render(void) {
+int pwk_pages_can_render(void)
+{
     return APR_RETRIEVE_OPTIONAL_FN(ap_register_include_handler) != NULL;
 }
 
-void pwk_pages_init(apr_pool_t *pconf) {
-    APR_OPTIONAL_FN_TYPE(ap_register_include_handler) *registrar = APR_RETRIEVE_OPTIONAL_FN(ap_register_include_handler);
+void pwk_pages_init(apr_pool_t *pconf)
+{
+    APR_OPTIONAL_FN_TYPE(ap_register_include_handler) *registrar =
+        APR_RETRIEVE_OPTIONAL_FN(ap_register_include_handler);
     get_tag_and_value = APR_RETRIEVE_OPTIONAL_FN(ap_ssi_get_tag_and_value);
     if (registrar && get_tag_and_value)
         registrar(apr_pstrdup(pconf, "payway"), element);
 }
 
 /* Includes without exec, whatever the publisher's sections say: our pages have a configuration of their own. */
-ap_conf_vector_t *pwk_pages_dir(apr_pool_t *pconf) {
+ap_conf_vector_t *pwk_pages_dir(apr_pool_t *pconf)
+{
     ap_conf_vector_t *vector = ap_create_per_dir_config(pconf);
     core_dir_config *core = core_module.create_dir_config(pconf, NULL);
     core->opts = OPT_INCLUDES | OPT_SYM_LINKS;
@@ -131,13 +144,15 @@ ap_conf_vector_t *pwk_pages_dir(apr_pool_t *pconf) {
 
 /* ---- fragments ---- */
 
-static int is_in_pages(const request_rec *r, const pwk_site *site) {
+static int is_in_pages(const request_rec *r, const pwk_site *site)
+{
     size_t len = strlen(site->pages);
-    return r->filename && !strncmp(r->filename, site->pages, len) && r->filename[len] == '/' && r->filename[len + 1] &&
-           !strchr(r->filename + len + 1, '/');
+    return r->filename && !strncmp(r->filename, site->pages, len) && r->filename[len] == '/' && r->filename[len + 1]
+           && !strchr(r->filename + len + 1, '/');
 }
 
-int pwk_pages_map(request_rec *r) {
+int pwk_pages_map(request_rec *r)
+{
     const pwk_page *page = r->main ? pwk_gate_of(r->main)->page : NULL;
     if (!page || !is_in_pages(r, page->site))
         return DECLINED;
@@ -149,14 +164,16 @@ int pwk_pages_map(request_rec *r) {
 /* ---- answers ---- */
 
 /* Sends r->filename through mod_include. No default handler: no ETag, no Last-Modified, no 304. */
-static int send_template(request_rec *r, const pwk_page *page) {
+static int send_template(request_rec *r, const pwk_page *page)
+{
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_file_t *file;
     apr_status_t rv = apr_file_open(&file, r->filename, APR_READ, APR_OS_DEFAULT, r->pool);
     if (rv == APR_SUCCESS)
         rv = apr_file_info_get(&r->finfo, APR_FINFO_NORM, file);
     if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r, PWKLOG(0073) "the template %s cannot be read: is PaywayPages right?", r->filename);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      PWKLOG(0073) "the template %s cannot be read: is PaywayPages right?", r->filename);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     /* A fragment got its configuration in map_to_storage; merging it once more changes nothing. */
@@ -168,19 +185,23 @@ static int send_template(request_rec *r, const pwk_page *page) {
     return rv == APR_SUCCESS || r->connection->aborted ? OK : AP_FILTER_ERROR;
 }
 
-int pwk_pages_send_fragment(request_rec *r) {
+int pwk_pages_send_fragment(request_rec *r)
+{
     ap_set_content_type(r, "text/html; charset=utf-8");
     return send_template(r, pwk_gate_of(r)->page);
 }
 
-void pwk_pages_headers(request_rec *r, const pwk_site *site) {
+void pwk_pages_headers(request_rec *r, const pwk_site *site)
+{
     apr_table_t *headers = r->headers_out;
     const char *portal = pwk_url_origin(site->portal, r->pool), *sso = pwk_url_origin(site->sso, r->pool);
     apr_table_unset(r->headers_in, "Range");
-    apr_table_setn(headers, "Content-Security-Policy",
-                   apr_pstrcat(r->pool, "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; script-src 'self'; "
-                                        "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' ",
-                               portal, " ", sso, NULL));
+    apr_table_setn(
+        headers, "Content-Security-Policy",
+        apr_pstrcat(r->pool,
+                    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; script-src 'self'; "
+                    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' ",
+                    portal, " ", sso, NULL));
     apr_table_setn(headers, "X-Frame-Options", "DENY");
     apr_table_setn(headers, "X-Content-Type-Options", "nosniff");
     apr_table_setn(headers, "Referrer-Policy", "same-origin");
@@ -189,7 +210,8 @@ void pwk_pages_headers(request_rec *r, const pwk_site *site) {
     r->no_cache = 1;
 }
 
-int pwk_pages_send(request_rec *r, pwk_page *page) {
+int pwk_pages_send(request_rec *r, pwk_page *page)
+{
     r->status = page->status;
     r->status_line = NULL;
     r->filename = apr_pstrcat(r->pool, page->site->pages, "/", page->template_name, NULL);
@@ -203,16 +225,19 @@ int pwk_pages_send(request_rec *r, pwk_page *page) {
     return send_template(r, page);
 }
 
-const char *pwk_pages_url(request_rec *r, const pwk_site *site, const char *rest) {
+const char *pwk_pages_url(request_rec *r, const pwk_site *site, const char *rest)
+{
     return apr_pstrcat(r->pool, site->base_url, site->path, rest, NULL);
 }
 
-static void set(pwk_page *page, const char *name, const char *value) {
+static void set(pwk_page *page, const char *name, const char *value)
+{
     if (value && *value)
         apr_table_setn(page->vars, name, value);
 }
 
-pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_name, int status, const char *place) {
+pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_name, int status, const char *place)
+{
     const pwk_site *site = visit->site;
     /* A wall is drawn in the words of the location that it stands in. */
     const pwk_dir *dir = pwk_config_dir(r->prev ? r->prev : r);
@@ -243,16 +268,19 @@ pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_
     return page;
 }
 
-int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place) {
+int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place)
+{
     pwk_page *page = pwk_pages_make(r, visit, "error.shtml", status, place ? place : "/");
     const char *incident = pwk_seal_random(6, r->pool);
     set(page, "ERROR_CODE", code);
     set(page, "ERROR_INCIDENT", incident);
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, PWKLOG(0074) "error page %s, status %d, incident %s", code, status, incident ? incident : "-");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, PWKLOG(0074) "error page %s, status %d, incident %s", code, status,
+                  incident ? incident : "-");
     return pwk_pages_send(r, page);
 }
 
-int pwk_pages_json(request_rec *r, int status, const json_t *json) {
+int pwk_pages_json(request_rec *r, int status, const json_t *json)
+{
     const char *text = pwk_json_dump(json, r->pool);
     r->status = status;
     r->status_line = NULL;
@@ -264,7 +292,8 @@ int pwk_pages_json(request_rec *r, int status, const json_t *json) {
     return OK;
 }
 
-int pwk_pages_redirect(request_rec *r, int status, const char *url) {
+int pwk_pages_redirect(request_rec *r, int status, const char *url)
+{
     apr_table_setn(r->headers_out, "Location", url);
     apr_table_setn(r->err_headers_out, "Referrer-Policy", "no-referrer");
     return status;

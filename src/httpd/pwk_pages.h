@@ -1,5 +1,5 @@
-/* Pages: SSI templates rendered by mod_include, with our own element that repeats a fragment, and the headers that every
- * page of ours carries. docs/pages.md lists templates and variables. */
+/* Pages: SSI templates rendered by mod_include, with our own element that repeats a fragment, and the headers that
+ * every page of ours carries. docs/pages.md lists templates and variables. */
 #ifndef PWK_PAGES_H
 #define PWK_PAGES_H
 
@@ -10,13 +10,13 @@
 typedef struct pwk_page {
     const pwk_site *site;
     const pwk_dir *dir;
-    const char *template_name;   /* "wall.shtml" */
+    const char *template_name; /* "wall.shtml" */
     const char *language;
     int status;
-    const char *place;           /* where the reader continues: path and query */
-    apr_array_header_t *offers;  /* pwk_offer_shown; may be NULL */
+    const char *place;            /* where the reader continues: path and query */
+    apr_array_header_t *offers;   /* pwk_offer_shown; may be NULL */
     const pwk_offer_shown *offer; /* in a fragment: the one being shown */
-    const char *sale;            /* sealed; "" without offers */
+    const char *sale;             /* sealed; "" without offers */
     apr_table_t *vars;
 } pwk_page;
 
@@ -40,7 +40,8 @@ int pwk_pages_send_fragment(request_rec *r);
 /* error.shtml with ERROR_CODE `code` and an id that is in the log as well. */
 int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place);
 
-/* Headers of a response that is ours: no-store, CSP, no framing, no sniffing. `script` is the sources of script-src. */
+/* Headers of a response that is ours: no-store, CSP, no framing, no sniffing. `script` is the sources of
+ * script-src. */
 void pwk_pages_headers(request_rec *r, const pwk_site *site);
 
 /* JSON with that status. */

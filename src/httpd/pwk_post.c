@@ -9,16 +9,19 @@
 #include "../core/pwk_url.h"
 #include "pwk_pages.h"
 
-const char *pwk_post_field(const apr_table_t *fields, const char *name) {
+const char *pwk_post_field(const apr_table_t *fields, const char *name)
+{
     const char *value = apr_table_get(fields, name);
     return value ? value : "";
 }
 
-const char *pwk_post_place(request_rec *r, const apr_table_t *fields) {
+const char *pwk_post_place(request_rec *r, const apr_table_t *fields)
+{
     return pwk_url_local_or_root(pwk_post_field(fields, "r"), r->pool);
 }
 
-apr_table_t *pwk_post_query(request_rec *r) {
+apr_table_t *pwk_post_query(request_rec *r)
+{
     apr_table_t *fields;
     const char *why;
     if (!r->args || pwk_form_read(&fields, &why, r->args, strlen(r->args), r->pool) != APR_SUCCESS)
@@ -26,14 +29,18 @@ apr_table_t *pwk_post_query(request_rec *r) {
     return fields;
 }
 
-int pwk_post_is_readers(pwk_visit *visit, const apr_table_t *fields) {
+int pwk_post_is_readers(pwk_visit *visit, const apr_table_t *fields)
+{
     const pwk_reader *reader = pwk_visit_reader(visit, pwk_config_dir(visit->first));
-    return reader && pwk_seal_token_is(visit->site->seal, "csrf", reader->sid, apr_table_get(fields, "csrf"), visit->first->pool);
+    return reader
+           && pwk_seal_token_is(visit->site->seal, "csrf", reader->sid, apr_table_get(fields, "csrf"),
+                                visit->first->pool);
 }
 
 /* "application/x-www-form-urlencoded", alone or with charset=utf-8: other types are what cross-site forms can send
  * (threats A-04). */
-static int is_form(const char *type) {
+static int is_form(const char *type)
+{
     static const char form[] = "application/x-www-form-urlencoded";
     size_t len = sizeof(form) - 1;
     if (!type || strncasecmp(type, form, len))
@@ -44,9 +51,10 @@ static int is_form(const char *type) {
     return !*type || !strcasecmp(type, "charset=utf-8");
 }
 
-/* The body, at most PWK_FORM_MAX bytes whatever its Content-Length says. HTTP_REQUEST_ENTITY_TOO_LARGE, HTTP_BAD_REQUEST for
- * one that breaks off, or OK. */
-static int read_body(char *body, apr_size_t *len, request_rec *r) {
+/* The body, at most PWK_FORM_MAX bytes whatever its Content-Length says. HTTP_REQUEST_ENTITY_TOO_LARGE,
+ * HTTP_BAD_REQUEST for one that breaks off, or OK. */
+static int read_body(char *body, apr_size_t *len, request_rec *r)
+{
     int status = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
     *len = 0;
     if (status != OK || !ap_should_client_block(r))
@@ -65,11 +73,13 @@ static int read_body(char *body, apr_size_t *len, request_rec *r) {
     }
 }
 
-static int refuse(request_rec *r, pwk_visit *visit, int status, const char *code) {
+static int refuse(request_rec *r, pwk_visit *visit, int status, const char *code)
+{
     return pwk_pages_error(r, visit, status, code, NULL);
 }
 
-int pwk_post_read(apr_table_t **fields, request_rec *r, pwk_visit *visit, const char *const *known) {
+int pwk_post_read(apr_table_t **fields, request_rec *r, pwk_visit *visit, const char *const *known)
+{
     char *body = apr_palloc(r->pool, PWK_FORM_MAX + 1);
     const char *why = NULL, *stranger;
     apr_size_t len;

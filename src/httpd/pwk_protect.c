@@ -10,12 +10,24 @@ static ap_filter_rec_t *filter;
 /* What a response may tell caches. */
 typedef enum { OPEN, VARIES, GUARDED, OURS } protection;
 
-static protection protection_of(request_rec *r) {
+/* Whether this is an answer to whoever may not read: drawn by us, by an ErrorDocument, or httpd's own text. */
+static int is_wall(request_rec *r)
+{
+    for (request_rec *at = r; at && r->status >= 400; at = at->prev) {
+        const pwk_gate *gate = pwk_gate_of(at);
+        if ((gate->asked || gate->authn) && gate->verdict.kind != PWK_VERDICT_GRANTED)
+            return 1;
+    }
+    return 0;
+}
+
+static protection protection_of(request_rec *r)
+{
     const pwk_gate *gate = pwk_gate_of(r);
     const char *type = ap_auth_type(r);
     if (gate->endpoint && gate->endpoint->cookie_free)
         return OPEN; /* the same for everybody, with validators */
-    if (gate->endpoint || gate->page)
+    if (gate->endpoint || gate->page || is_wall(r))
         return OURS;
     /* Also where `Require ip` granted before we were asked: the next one who asks may come from elsewhere. */
     if (gate->asked || gate->authn || (type && !strcasecmp(type, "Payway")))
@@ -25,8 +37,10 @@ static protection protection_of(request_rec *r) {
     return OPEN;
 }
 
-static void say(request_rec *r, protection how) {
-    static const char *const dropped[] = {"Surrogate-Control", "CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Expires", "Pragma"};
+static void say(request_rec *r, protection how)
+{
+    static const char *const dropped[] = {"Surrogate-Control", "CDN-Cache-Control", "Cloudflare-CDN-Cache-Control",
+                                          "Expires", "Pragma"};
     apr_table_mergen(r->headers_out, "Vary", "Cookie");
     if (how == VARIES)
         return;
@@ -36,23 +50,26 @@ static void say(request_rec *r, protection how) {
     }
     /* mod_cache reads err_headers_out first, and both go out: there is one line, ours. */
     apr_table_unset(r->err_headers_out, "Cache-Control");
-    apr_table_setn(r->headers_out, "Cache-Control", how == OURS ? "no-store" : pwk_dir_cache_control(pwk_config_dir(r)));
+    apr_table_setn(r->headers_out, "Cache-Control",
+                   how == OURS ? "no-store" : pwk_dir_cache_control(pwk_config_dir(r)));
 }
 
-static apr_status_t protect(ap_filter_t *f, apr_bucket_brigade *brigade) {
+static apr_status_t protect(ap_filter_t *f, apr_bucket_brigade *brigade)
+{
     ap_filter_t *next = f->next;
     say(f->r, (protection)(intptr_t)f->ctx);
     ap_remove_output_filter(f);
     return ap_pass_brigade(next, brigade);
 }
 
-void pwk_protect_register(void) {
+void pwk_protect_register(void)
+{
     filter = ap_register_output_filter("PAYWAY_PROTECT", protect, NULL, AP_FTYPE_CONTENT_SET);
 }
 
-void pwk_protect_insert(request_rec *r) {
+void pwk_protect_insert(request_rec *r)
+{
     protection how;
-    /* A sub-request's headers go nowhere but to mod_cache, which may keep the sub-response (prototypes §4, condition A). */
     if (!pwk_config_site(r->server) || (how = protection_of(r)) == OPEN)
         return;
     ap_add_output_filter_handle(filter, (void *)(intptr_t)how, r, r->connection);

@@ -1,5 +1,5 @@
-/* Headers that keep paid pages out of caches: an output filter that has the last word on Cache-Control and Vary, after the
- * backend and mod_headers and before mod_cache (prototypes §4, threats K-01). */
+/* Headers that keep paid pages out of caches: an output filter that has the last word on Cache-Control and Vary,
+ * after the backend and mod_headers and before mod_cache (prototypes §4, threats K-01). */
 #ifndef PWK_PROTECT_H
 #define PWK_PROTECT_H
 

@@ -25,7 +25,8 @@ typedef struct {
     apr_pool_t *pool;
 } job;
 
-static apr_status_t stop(void *data) {
+static apr_status_t stop(void *data)
+{
     (void)data;
     if (child.threads)
         apr_thread_pool_destroy(child.threads);
@@ -33,7 +34,8 @@ static apr_status_t stop(void *data) {
     return APR_SUCCESS;
 }
 
-void pwk_refresh_child_init(apr_pool_t *pchild, server_rec *s) {
+void pwk_refresh_child_init(apr_pool_t *pchild, server_rec *s)
+{
     apr_status_t rv;
     child.threads = NULL;
     child.running = NULL;
@@ -44,7 +46,8 @@ void pwk_refresh_child_init(apr_pool_t *pchild, server_rec *s) {
         rv = apr_thread_pool_create(&child.threads, 0, THREADS, pchild);
     if (rv != APR_SUCCESS) {
         child.threads = NULL;
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s, PWKLOG(0040) "no threads for renewals: readers are renewed before an answer, which is slower");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     PWKLOG(0040) "no threads for renewals: readers are renewed before an answer, which is slower");
         return;
     }
     child.running = apr_hash_make(child.pool);
@@ -52,7 +55,8 @@ void pwk_refresh_child_init(apr_pool_t *pchild, server_rec *s) {
     apr_pool_pre_cleanup_register(pchild, NULL, stop);
 }
 
-static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data) {
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
+{
     job *done = data;
     (void)thread;
     done->work(done->site, done->argument, done->pool);
@@ -64,7 +68,8 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data) {
 }
 
 /* A pool of no parent: threads make and destroy theirs without a lock of ours. */
-static job *new_job(const pwk_site *site, const char *key, pwk_refresh_work *work, const char *argument) {
+static job *new_job(const pwk_site *site, const char *key, pwk_refresh_work *work, const char *argument)
+{
     apr_pool_t *pool;
     job *made;
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS)
@@ -74,10 +79,12 @@ static job *new_job(const pwk_site *site, const char *key, pwk_refresh_work *wor
     return made;
 }
 
-int pwk_refresh_queue(const pwk_site *site, const char *key, pwk_refresh_work *work, const char *argument) {
+int pwk_refresh_queue(const pwk_site *site, const char *key, pwk_refresh_work *work, const char *argument)
+{
     job *made;
     int queued = 0;
-    if (!child.threads || apr_thread_pool_tasks_count(child.threads) >= JOBS_MAX || !(made = new_job(site, key, work, argument)))
+    if (!child.threads || apr_thread_pool_tasks_count(child.threads) >= JOBS_MAX
+        || !(made = new_job(site, key, work, argument)))
         return 0;
     apr_thread_mutex_lock(child.mutex);
     if (!apr_hash_get(child.running, made->key, APR_HASH_KEY_STRING)) {
@@ -91,8 +98,10 @@ int pwk_refresh_queue(const pwk_site *site, const char *key, pwk_refresh_work *w
     return queued;
 }
 
-/* The browser's record, its address and its user agent travel to the thread as text: address, agent, then the record. */
-static void renew(const pwk_site *site, const char *argument, apr_pool_t *p) {
+/* The browser's record, its address and its user agent travel to the thread as text: address, agent, then the
+ * record. */
+static void renew(const pwk_site *site, const char *argument, apr_pool_t *p)
+{
     pwk_reader known, *newer;
     pwk_sso2_visitor visitor;
     pwk_result result;
@@ -104,8 +113,8 @@ static void renew(const pwk_site *site, const char *argument, apr_pool_t *p) {
     visitor.user_agent = apr_strtok(NULL, "\n", &state);
     if (!visitor.user_agent)
         visitor.user_agent = "";
-    if (pwk_seal_open(&bytes, &len, site->seal, PWK_SEAL_READER, sealed, apr_time_now(), p) != APR_SUCCESS ||
-        pwk_reader_read(&known, bytes, len, p) != APR_SUCCESS)
+    if (pwk_seal_open(&bytes, &len, site->seal, PWK_SEAL_READER, sealed, apr_time_now(), p) != APR_SUCCESS
+        || pwk_reader_read(&known, bytes, len, p) != APR_SUCCESS)
         return;
     visitor.sid = known.sid;
     result = pwk_account_check(&newer, site, &visitor, &known, p);
@@ -113,7 +122,8 @@ static void renew(const pwk_site *site, const char *argument, apr_pool_t *p) {
         pwk_account_complain(site, &result, "renewing a reader", p);
 }
 
-void pwk_refresh_later(pwk_visit *visit) {
+void pwk_refresh_later(pwk_visit *visit)
+{
     request_rec *r = visit->first;
     const pwk_site *site = visit->site;
     pwk_sso2_visitor visitor = pwk_visit_visitor(visit, visit->reader->sid);
@@ -127,14 +137,16 @@ void pwk_refresh_later(pwk_visit *visit) {
     /* Another child is at it, or was a moment ago and Payway did not answer. */
     if (pwk_cache_get(&mark, &len, site, "renewing", visitor.sid, r->pool) == APR_SUCCESS)
         return;
-    if (pwk_reader_write(&record, &len, visit->reader, r->pool) != APR_SUCCESS ||
-        pwk_seal_close(&sealed, site->seal, PWK_SEAL_READER, record, len, apr_time_now(), r->pool) != APR_SUCCESS)
+    if (pwk_reader_write(&record, &len, visit->reader, r->pool) != APR_SUCCESS
+        || pwk_seal_close(&sealed, site->seal, PWK_SEAL_READER, record, len, apr_time_now(), r->pool) != APR_SUCCESS)
         return;
     pwk_cache_set(site, "renewing", visitor.sid, "", 0, MARK_S, r->pool);
-    pwk_refresh_queue(site, visitor.sid, renew, apr_pstrcat(r->pool, sealed, "\n", visitor.address, "\n", visitor.user_agent, NULL));
+    pwk_refresh_queue(site, visitor.sid, renew,
+                      apr_pstrcat(r->pool, sealed, "\n", visitor.address, "\n", visitor.user_agent, NULL));
 }
 
-void pwk_refresh_now(pwk_visit *visit) {
+void pwk_refresh_now(pwk_visit *visit)
+{
     pwk_sso2_visitor visitor;
     pwk_reader *newer;
     pwk_result result;

@@ -9,7 +9,8 @@
 
 enum { SECRET_MAX = 4096 };
 
-static const char *judge_file(const struct stat *file) {
+static const char *judge_file(const struct stat *file)
+{
     if (!S_ISREG(file->st_mode))
         return "is not a regular file";
     if (file->st_uid != 0 && file->st_uid != geteuid())
@@ -22,7 +23,8 @@ static const char *judge_file(const struct stat *file) {
 }
 
 /* Opened once and judged by its descriptor: what was judged is what is read. */
-static const char *read_file(const char **secret, cmd_parms *cmd, const char *path) {
+static const char *read_file(const char **secret, cmd_parms *cmd, const char *path)
+{
     char bytes[SECRET_MAX + 1];
     struct stat file;
     const char *wrong;
@@ -42,7 +44,8 @@ static const char *read_file(const char **secret, cmd_parms *cmd, const char *pa
     return wrong;
 }
 
-static const char *read_env(const char **secret, cmd_parms *cmd, const char *name) {
+static const char *read_env(const char **secret, cmd_parms *cmd, const char *name)
+{
     const char *value = getenv(name);
     if (!value)
         return "is not set in the environment that starts httpd";
@@ -50,7 +53,8 @@ static const char *read_env(const char **secret, cmd_parms *cmd, const char *nam
     return NULL;
 }
 
-static const char *run_program(const char **secret, cmd_parms *cmd, const char *line) {
+static const char *run_program(const char **secret, cmd_parms *cmd, const char *line)
+{
     char **argv;
     if (apr_tokenize_to_argv(line, &argv, cmd->temp_pool) != APR_SUCCESS || !argv[0])
         return "names no program";
@@ -63,7 +67,8 @@ static const struct {
     const char *(*read)(const char **secret, cmd_parms *cmd, const char *rest);
 } sources[] = {{"file:", read_file}, {"env:", read_env}, {"exec:", run_program}};
 
-const char *pwk_secret_read(const char **secret, cmd_parms *cmd, const char *word) {
+const char *pwk_secret_read(const char **secret, cmd_parms *cmd, const char *word)
+{
     const char *name = cmd->cmd->name, *wrong = NULL, *shown = "its value";
     *secret = apr_pstrdup(cmd->pool, word);
     for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++) {

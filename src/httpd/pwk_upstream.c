@@ -28,7 +28,8 @@ typedef struct {
 } reply;
 
 /* Never balanced by curl_global_cleanup: other modules share the library (httpd-notes §6). */
-apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s) {
+apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s)
+{
     const curl_version_info_data *version;
     (void)pconf;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -37,14 +38,16 @@ apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s) {
     }
     version = curl_version_info(CURLVERSION_NOW);
     if (!version->ssl_version || strncmp(version->ssl_version, "OpenSSL", 7)) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, PWKLOG(0021) "libcurl is built with %s: this module needs its OpenSSL flavour",
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                     PWKLOG(0021) "libcurl is built with %s: this module needs its OpenSSL flavour",
                      version->ssl_version ? version->ssl_version : "no TLS");
         return APR_EGENERAL;
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t close_handles(void *data) {
+static apr_status_t close_handles(void *data)
+{
     (void)data;
     while (rest.count)
         curl_easy_cleanup(rest.handles[--rest.count]);
@@ -52,17 +55,20 @@ static apr_status_t close_handles(void *data) {
     return APR_SUCCESS;
 }
 
-void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s) {
+void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s)
+{
     rest.count = 0;
     if (apr_thread_mutex_create(&rest.mutex, APR_THREAD_MUTEX_DEFAULT, pchild) != APR_SUCCESS) {
         rest.mutex = NULL;
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, PWKLOG(0022) "no mutex for handles: each call makes a connection of its own");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     PWKLOG(0022) "no mutex for handles: each call makes a connection of its own");
         return;
     }
     apr_pool_pre_cleanup_register(pchild, NULL, close_handles);
 }
 
-static CURL *take_handle(void) {
+static CURL *take_handle(void)
+{
     CURL *handle = NULL;
     if (rest.mutex && apr_thread_mutex_lock(rest.mutex) == APR_SUCCESS) {
         if (rest.count)
@@ -73,7 +79,8 @@ static CURL *take_handle(void) {
 }
 
 /* A handle that failed may hold a connection in an unknown state: it is closed. */
-static void give_handle(CURL *handle, int reusable) {
+static void give_handle(CURL *handle, int reusable)
+{
     if (reusable && rest.mutex && apr_thread_mutex_lock(rest.mutex) == APR_SUCCESS) {
         if (rest.count < HANDLES_MAX) {
             curl_easy_reset(handle);
@@ -86,7 +93,8 @@ static void give_handle(CURL *handle, int reusable) {
         curl_easy_cleanup(handle);
 }
 
-static size_t on_body(char *bytes, size_t one, size_t len, void *data) {
+static size_t on_body(char *bytes, size_t one, size_t len, void *data)
+{
     reply *r = data;
     (void)one;
     if (len > PWK_JSON_MAX - r->len) {
@@ -109,7 +117,8 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *data) {
 }
 
 /* The value of header `name` in the line, trimmed; NULL when it is another header. */
-static const char *header_value(const char *line, size_t len, const char *name, apr_pool_t *p) {
+static const char *header_value(const char *line, size_t len, const char *name, apr_pool_t *p)
+{
     size_t name_len = strlen(name);
     if (len <= name_len || strncasecmp(line, name, name_len) || line[name_len] != ':')
         return NULL;
@@ -118,7 +127,8 @@ static const char *header_value(const char *line, size_t len, const char *name, 
     return value;
 }
 
-static size_t on_header(char *line, size_t one, size_t len, void *data) {
+static size_t on_header(char *line, size_t one, size_t len, void *data)
+{
     reply *r = data;
     const char *value;
     (void)one;
@@ -139,12 +149,14 @@ static size_t on_header(char *line, size_t one, size_t len, void *data) {
     return len;
 }
 
-static long milliseconds(apr_interval_time_t time) {
+static long milliseconds(apr_interval_time_t time)
+{
     return (long)apr_time_as_msec(time);
 }
 
-static void prepare(CURL *handle, const pwk_site *site, const char *url, const pwk_payway_request *request, struct curl_slist *headers,
-                    reply *reply_, char *error) {
+static void prepare(CURL *handle, const pwk_site *site, const char *url, const pwk_payway_request *request,
+                    struct curl_slist *headers, reply *reply_, char *error)
+{
     int https = !strncmp(url, "https:", 6);
     curl_easy_setopt(handle, CURLOPT_URL, url);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
@@ -180,7 +192,8 @@ static void prepare(CURL *handle, const pwk_site *site, const char *url, const p
 }
 
 /* Our word for curl's: what the log and a page need to tell apart. */
-static const char *code_of(CURLcode rc) {
+static const char *code_of(CURLcode rc)
+{
     switch (rc) {
     case CURLE_OPERATION_TIMEDOUT:
         return "timeout";
@@ -199,14 +212,16 @@ static const char *code_of(CURLcode rc) {
     }
 }
 
-static struct curl_slist *add_header(struct curl_slist *list, const char *line, int *failed) {
+static struct curl_slist *add_header(struct curl_slist *list, const char *line, int *failed)
+{
     struct curl_slist *longer = curl_slist_append(list, line);
     *failed |= !longer;
     return longer ? longer : list;
 }
 
-pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, const char *base, const pwk_payway_request *request,
-                             const char *bearer, apr_pool_t *p) {
+pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, const char *base,
+                             const pwk_payway_request *request, const char *bearer, apr_pool_t *p)
+{
     reply reply_ = {.pool = p, .size = 4096};
     char error[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;

@@ -13,7 +13,8 @@
 #include "../core/pwk_url.h"
 #include "pwk_account.h"
 
-pwk_gate *pwk_gate_of(request_rec *r) {
+pwk_gate *pwk_gate_of(request_rec *r)
+{
     pwk_gate *gate = ap_get_module_config(r->request_config, &payway_klarna_module);
     if (!gate) {
         gate = apr_pcalloc(r->pool, sizeof(*gate));
@@ -22,11 +23,13 @@ pwk_gate *pwk_gate_of(request_rec *r) {
     return gate;
 }
 
-static request_rec *parent_of(const request_rec *r) {
+static request_rec *parent_of(const request_rec *r)
+{
     return r->main ? r->main : r->prev;
 }
 
-pwk_visit *pwk_visit_of(request_rec *r) {
+pwk_visit *pwk_visit_of(request_rec *r)
+{
     pwk_site *site = pwk_config_site(r->server);
     if (!site)
         return NULL;
@@ -42,13 +45,15 @@ pwk_visit *pwk_visit_of(request_rec *r) {
     return gate->visit;
 }
 
-pwk_requirement pwk_gate_requirement(const pwk_gate *gate) {
+pwk_requirement pwk_gate_requirement(const pwk_gate *gate)
+{
     if (!gate->codes)
         return (pwk_requirement){NULL, 0};
     return (pwk_requirement){(const char *const *)(void *)gate->codes->elts, gate->codes->nelts};
 }
 
-static void open_cookie(pwk_visit *visit) {
+static void open_cookie(pwk_visit *visit)
+{
     request_rec *r = visit->first;
     const char *sealed;
     void *bytes;
@@ -65,9 +70,10 @@ static void open_cookie(pwk_visit *visit) {
         break;
     }
     reader = apr_palloc(r->pool, sizeof(*reader));
-    if (pwk_seal_open(&bytes, &len, visit->site->seal, PWK_SEAL_READER, sealed, r->request_time, r->pool) != APR_SUCCESS ||
-        pwk_reader_read(reader, bytes, len, r->pool) != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, PWKLOG(0002) "the reader's cookie does not open and counts as none");
+    if (pwk_seal_open(&bytes, &len, visit->site->seal, PWK_SEAL_READER, sealed, r->request_time, r->pool) != APR_SUCCESS
+        || pwk_reader_read(reader, bytes, len, r->pool) != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      PWKLOG(0002) "the reader's cookie does not open and counts as none");
         return;
     }
     if (r->request_time - reader->created < apr_time_from_sec(PWK_READER_LIFE_S))
@@ -75,38 +81,48 @@ static void open_cookie(pwk_visit *visit) {
 }
 
 /* A record that refresh threads or another request of this browser wrote since this cookie was sealed. */
-static void look_in_cache(pwk_visit *visit) {
+static void look_in_cache(pwk_visit *visit)
+{
     const pwk_reader *newer = pwk_account_cached(visit->site, visit->reader->sid, visit->first->pool);
     visit->looked = 1;
-    if (newer && (newer->terminated ? newer->checked >= visit->reader->checked : newer->checked > visit->reader->checked))
+    if (newer
+        && (newer->terminated ? newer->checked >= visit->reader->checked : newer->checked > visit->reader->checked))
         pwk_visit_set_reader(visit, newer->terminated ? NULL : newer);
 }
 
-const pwk_reader *pwk_visit_reader(pwk_visit *visit, const pwk_dir *dir) {
+const pwk_reader *pwk_visit_reader(pwk_visit *visit, const pwk_dir *dir)
+{
     if (!visit->opened)
         open_cookie(visit);
-    if (visit->reader && !visit->looked && *visit->reader->account &&
-        pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash, visit->first->request_time) != PWK_AGE_FRESH)
+    if (visit->reader && !visit->looked && *visit->reader->account
+        && pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash,
+                          visit->first->request_time)
+               != PWK_AGE_FRESH)
         look_in_cache(visit);
     return visit->reader;
 }
 
-pwk_knowledge pwk_visit_knowledge(const pwk_visit *visit, const pwk_dir *dir) {
+pwk_knowledge pwk_visit_knowledge(const pwk_visit *visit, const pwk_dir *dir)
+{
     if (visit->asked)
         return visit->outage ? PWK_OUTAGE : PWK_KNOWN;
-    if (visit->reader && pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash,
-                                        visit->first->request_time) == PWK_AGE_OLD)
+    if (visit->reader
+        && pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash,
+                          visit->first->request_time)
+               == PWK_AGE_OLD)
         return PWK_UNASKED;
     return PWK_KNOWN;
 }
 
-pwk_verdict pwk_visit_verdict(pwk_visit *visit, const pwk_dir *dir, const pwk_requirement *requirement) {
+pwk_verdict pwk_visit_verdict(pwk_visit *visit, const pwk_dir *dir, const pwk_requirement *requirement)
+{
     const pwk_reader *reader = pwk_visit_reader(visit, dir);
     return pwk_verdict_of(reader, requirement, pwk_visit_knowledge(visit, dir), pwk_dir_stale_if_error(dir),
                           visit->first->request_time);
 }
 
-apr_status_t pwk_visit_set_reader(pwk_visit *visit, const pwk_reader *reader) {
+apr_status_t pwk_visit_set_reader(pwk_visit *visit, const pwk_reader *reader)
+{
     const pwk_site *site = visit->site;
     apr_pool_t *p = visit->first->pool;
     const void *bytes;
@@ -119,10 +135,12 @@ apr_status_t pwk_visit_set_reader(pwk_visit *visit, const pwk_reader *reader) {
         pwk_visit_set_cookie(visit, "payway_in", "", 0, 1);
         return APR_SUCCESS;
     }
-    if (pwk_reader_write(&bytes, &len, reader, p) != APR_SUCCESS ||
-        pwk_seal_close(&sealed, site->seal, PWK_SEAL_READER, bytes, len, visit->first->request_time, p) != APR_SUCCESS ||
-        strlen(sealed) > PWK_COOKIE_MAX) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, visit->first, PWKLOG(0003) "the reader's record could not be sealed into a cookie");
+    if (pwk_reader_write(&bytes, &len, reader, p) != APR_SUCCESS
+        || pwk_seal_close(&sealed, site->seal, PWK_SEAL_READER, bytes, len, visit->first->request_time, p)
+               != APR_SUCCESS
+        || strlen(sealed) > PWK_COOKIE_MAX) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, visit->first,
+                      PWKLOG(0003) "the reader's record could not be sealed into a cookie");
         return APR_EGENERAL;
     }
     visit->reader = reader;
@@ -134,9 +152,10 @@ apr_status_t pwk_visit_set_reader(pwk_visit *visit, const pwk_reader *reader) {
     return APR_SUCCESS;
 }
 
-/* err_headers_out is shared along internal redirects and kept on error responses; a sub-request has one of its own that
- * goes nowhere, hence the first request's. */
-void pwk_visit_set_cookie(pwk_visit *visit, const char *name, const char *value, long max_age_s, int script) {
+/* err_headers_out is shared along internal redirects and kept on error responses; a sub-request has one of its own
+ * that goes nowhere, hence the first request's. */
+void pwk_visit_set_cookie(pwk_visit *visit, const char *name, const char *value, long max_age_s, int script)
+{
     request_rec *r = visit->first;
     apr_table_t *headers = r->err_headers_out;
     const char *line = pwk_cookie_set(name, value, max_age_s, visit->site->secure, script, r->pool);
@@ -156,17 +175,25 @@ void pwk_visit_set_cookie(pwk_visit *visit, const char *name, const char *value,
 
 /* ---- what the browser's headers say ---- */
 
-static const char *header(const pwk_visit *visit, const char *name) {
+static const char *header(const pwk_visit *visit, const char *name)
+{
     const char *value = apr_table_get(visit->first->headers_in, name);
     return value ? value : "";
 }
 
 /* Crawlers by their own word (payway-api §5.4, the vendor's list and later additions). It spares them a redirect and
  * nothing else: they meet the wall like everybody. */
-static int is_crawler(const char *user_agent) {
-    static const char *const words[] = {"alexa",   "bot",    "crawl",     "facebookexternalhit", "feedburner",   "google web preview",
-                                        "nagios",  "postrank", "pingdom", "slurp",               "spider",       "yahoo!",
-                                        "yandex",  "ias-or", "integralads", "verity",            "lighthouse",   NULL};
+static int is_crawler(const char *user_agent)
+{
+    static const char *const words[] = {"alexa",       "bot",
+                                        "crawl",       "facebookexternalhit",
+                                        "feedburner",  "google web preview",
+                                        "nagios",      "postrank",
+                                        "pingdom",     "slurp",
+                                        "spider",      "yahoo!",
+                                        "yandex",      "ias-or",
+                                        "integralads", "verity",
+                                        "lighthouse",  NULL};
     for (int i = 0; words[i]; i++) {
         if (ap_strcasestr(user_agent, words[i]))
             return 1;
@@ -174,30 +201,37 @@ static int is_crawler(const char *user_agent) {
     return 0;
 }
 
-static int accepts_html(const pwk_visit *visit) {
+static int accepts_html(const pwk_visit *visit)
+{
     return ap_strcasestr(header(visit, "Accept"), "text/html") != NULL;
 }
 
-int pwk_visit_is_navigation(const pwk_visit *visit) {
+int pwk_visit_is_navigation(const pwk_visit *visit)
+{
     const char *mode = header(visit, "Sec-Fetch-Mode"), *dest = header(visit, "Sec-Fetch-Dest");
-    return visit->first->method_number == M_GET && !visit->first->header_only && accepts_html(visit) &&
-           (!*mode || !strcmp(mode, "navigate")) && (!*dest || !strcmp(dest, "document")) &&
-           !ap_strcasestr(header(visit, "Purpose"), "prefetch") && !ap_strcasestr(header(visit, "Sec-Purpose"), "prefetch") &&
-           !ap_strcasestr(header(visit, "X-Moz"), "prefetch") && !*header(visit, "X-Requested-With") &&
-           !is_crawler(header(visit, "User-Agent"));
+    return visit->first->method_number == M_GET && !visit->first->header_only && accepts_html(visit)
+           && (!*mode || !strcmp(mode, "navigate")) && (!*dest || !strcmp(dest, "document"))
+           && !ap_strcasestr(header(visit, "Purpose"), "prefetch")
+           && !ap_strcasestr(header(visit, "Sec-Purpose"), "prefetch")
+           && !ap_strcasestr(header(visit, "X-Moz"), "prefetch") && !*header(visit, "X-Requested-With")
+           && !is_crawler(header(visit, "User-Agent"));
 }
 
-int pwk_visit_is_api(const pwk_visit *visit) {
+int pwk_visit_is_api(const pwk_visit *visit)
+{
     const char *mode = header(visit, "Sec-Fetch-Mode");
     if (*header(visit, "X-Requested-With"))
         return 1;
     if (accepts_html(visit))
         return 0;
-    return ap_strcasestr(header(visit, "Accept"), "json") != NULL || !strcmp(mode, "cors") || !strcmp(mode, "same-origin");
+    return ap_strcasestr(header(visit, "Accept"), "json") != NULL || !strcmp(mode, "cors")
+           || !strcmp(mode, "same-origin");
 }
 
-int pwk_visit_is_same_origin(const pwk_visit *visit) {
-    const char *site = header(visit, "Sec-Fetch-Site"), *origin = header(visit, "Origin"), *referer = header(visit, "Referer");
+int pwk_visit_is_same_origin(const pwk_visit *visit)
+{
+    const char *site = header(visit, "Sec-Fetch-Site"), *origin = header(visit, "Origin"),
+               *referer = header(visit, "Referer");
     size_t len = strlen(visit->site->origin);
     if (*site)
         return !strcmp(site, "same-origin");
@@ -206,12 +240,14 @@ int pwk_visit_is_same_origin(const pwk_visit *visit) {
     return !strncmp(referer, visit->site->origin, len) && (!referer[len] || referer[len] == '/');
 }
 
-int pwk_visit_is_base_host(const pwk_visit *visit) {
+int pwk_visit_is_base_host(const pwk_visit *visit)
+{
     const char *host = visit->first->hostname;
     return host && !strcasecmp(host, visit->site->base_host);
 }
 
-const char *pwk_visit_place(const pwk_visit *visit) {
+const char *pwk_visit_place(const pwk_visit *visit)
+{
     const char *uri = visit->first->unparsed_uri;
     const char *host = ap_strstr_c(uri, "://");
     /* The absolute form of a request line (RFC 9112 §3.2.2) names a host first. */
@@ -220,11 +256,18 @@ const char *pwk_visit_place(const pwk_visit *visit) {
         if (!uri)
             return "/";
     }
+    const char *query = strchr(uri, '?'), *rest;
+    if (query && strstr(query, PWK_VISIT_MARK "=")) {
+        rest = pwk_form_without(query + 1, PWK_VISIT_MARK, visit->first->pool);
+        uri = apr_pstrcat(visit->first->pool, apr_pstrmemdup(visit->first->pool, uri, (apr_size_t)(query - uri)),
+                          rest ? "?" : "", rest, NULL);
+    }
     return pwk_url_local_or_root(uri, visit->first->pool);
 }
 
 /* Quality of `language` in Accept-Language, in thousandths; 0 when it is not there. */
-static int quality(const char *accept, const char *language) {
+static int quality(const char *accept, const char *language)
+{
     int best = 0;
     while (*accept) {
         size_t len;
@@ -244,11 +287,14 @@ static int quality(const char *accept, const char *language) {
     return best;
 }
 
-const char *pwk_visit_language(const pwk_visit *visit, const pwk_dir *dir) {
+const char *pwk_visit_language(const pwk_visit *visit, const pwk_dir *dir)
+{
     const char *const *names, *chosen, *wanted = NULL, *why;
     int count = pwk_dir_languages(dir, &names), best = 0;
     apr_table_t *query;
-    if (visit->first->args && pwk_form_read(&query, &why, visit->first->args, strlen(visit->first->args), visit->first->pool) == APR_SUCCESS)
+    if (visit->first->args
+        && pwk_form_read(&query, &why, visit->first->args, strlen(visit->first->args), visit->first->pool)
+               == APR_SUCCESS)
         wanted = apr_table_get(query, "lang");
     chosen = names[0];
     for (int i = 0; i < count; i++) {
@@ -263,6 +309,7 @@ const char *pwk_visit_language(const pwk_visit *visit, const pwk_dir *dir) {
     return chosen;
 }
 
-pwk_sso2_visitor pwk_visit_visitor(const pwk_visit *visit, const char *sid) {
+pwk_sso2_visitor pwk_visit_visitor(const pwk_visit *visit, const char *sid)
+{
     return (pwk_sso2_visitor){sid, visit->first->useragent_ip, header(visit, "User-Agent")};
 }
