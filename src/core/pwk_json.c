@@ -122,8 +122,7 @@ int pwk_json_int(const json_t *object, const char *name, json_int_t min, json_in
 
     if (json_is_integer(member)) {
         number = json_integer_value(member);
-    }
-    else if (json_is_real(member)) {
+    } else if (json_is_real(member)) {
         double real = json_real_value(member);
 
         /* The bound comes first: to cast a double that does not fit is undefined. */
@@ -134,8 +133,7 @@ int pwk_json_int(const json_t *object, const char *name, json_int_t min, json_in
         if ((double)number != real) {
             return 0;
         }
-    }
-    else {
+    } else {
         return 0;
     }
     if (number < min || number > max) {

@@ -110,7 +110,7 @@ static int is_json(const pwk_payway_answer *answer)
 static pwk_result failure(const pwk_payway_answer *answer, pwk_outcome outcome, const char *code, const char *field,
                           const char *detail)
 {
-    pwk_result result = pwk_result_fail(outcome, outcome == PWK_REFUSED ? APR_EACCES : APR_EGENERAL, code, detail);
+    pwk_result result = pwk_result_fail(outcome, APR_EGENERAL, code, detail);
 
     result.field = field;
     result.http_status = answer->status;
@@ -144,8 +144,7 @@ static pwk_result judge(json_t **json, const pwk_payway_answer *answer, apr_pool
     if (answer->status < 200 || answer->status > 299) {
         const struct verdict *v = verdict_of(answer->status);
 
-        return v->outcome == PWK_REFUSED ? refusal(answer, v, p)
-                                         : failure(answer, v->outcome, v->code, "", v->detail);
+        return v->outcome == PWK_REFUSED ? refusal(answer, v, p) : failure(answer, v->outcome, v->code, "", v->detail);
     }
     if (!is_json(answer)) {
         return failure(answer, PWK_UNAVAILABLE, "bad_content_type", "", "a success that is not JSON");
@@ -354,9 +353,9 @@ static int read_period(pwk_period *period, const json_t *item, apr_pool_t *p)
 
     period->id = pwk_json_text(item, "id", PWK_ACCOUNT_MAX, p);
     period->unit = word_among(json_object_get(item, "iteration_type"), units);
-    if (!json_is_true(json_object_get(item, "enabled"))
-        || !word_among(json_object_get(item, "payment_method"), methods) || !period->id || !pwk_text_is_id(period->id)
-        || !type || !period->unit || !pwk_json_int(item, "iteration_length", 1, PWK_PERIOD_LENGTH_MAX, &length)
+    if (!json_is_true(json_object_get(item, "enabled")) || !word_among(json_object_get(item, "payment_method"), methods)
+        || !period->id || !pwk_text_is_id(period->id) || !type || !period->unit
+        || !pwk_json_int(item, "iteration_length", 1, PWK_PERIOD_LENGTH_MAX, &length)
         || !read_price(&period->price_minor, json_object_get(item, "price"))) {
         return 0;
     }

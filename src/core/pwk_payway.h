@@ -63,9 +63,9 @@ pwk_payway_request pwk_payway_products_request(const char *account, apr_pool_t *
 pwk_payway_request pwk_payway_periods_request(const char *code, apr_pool_t *p);
 pwk_payway_request pwk_payway_product_request(const char *code, apr_pool_t *p);
 
-/* Readers. Each first judges the status: 2xx is read, 4xx is PWK_REFUSED with Payway's code and field (when Payway gives
- * none: "unauthorized" for 401, "forbidden" for 403, as for a missing scope, else "refused"; so "not_found" is always
- * Payway's own word), 408, 429 and 5xx are PWK_UNAVAILABLE ("timeout", "rate_limited", "server_error") with
+/* Readers. Each first judges the status: 2xx is read, 4xx is PWK_REFUSED with Payway's code and field (when Payway
+ * gives none: "unauthorized" for 401, "forbidden" for 403, as for a missing scope, else "refused"; so "not_found" is
+ * always Payway's own word), 408, 429 and 5xx are PWK_UNAVAILABLE ("timeout", "rate_limited", "server_error") with
  * retry_after_s, 3xx and everything else PWK_UNAVAILABLE. A 2xx that is not JSON of the expected shape ("bad_json",
  * "bad_answer" with the member in `field`, "bad_content_type", "too_large") is PWK_UNAVAILABLE, never "no products".
  * Every result has the answer's status. Results live in `p`; what is read is empty texts and lists unless PWK_OK. */

@@ -35,7 +35,7 @@ static int sign(unsigned char mac[MAC_SIZE], const char *secret, const char *tex
 
 /* --- what we say --- */
 
-/* The claims that every message of ours has. One that cannot be set (broken UTF-8) is seen in token_of, by the count. */
+/* The claims that every message of ours has. One that cannot be set (broken UTF-8) is seen by token_of, which counts. */
 static json_t *claims_of(const pwk_sso2_client *client, apr_time_t now, int life_s, apr_pool_t *p)
 {
     json_t *claims = pwk_json_new(p);
@@ -134,7 +134,7 @@ const char *pwk_sso2_logout(const pwk_sso2_client *client, const pwk_sso2_visito
 
 static pwk_result bad_token(const char *check)
 {
-    return pwk_result_fail(PWK_REFUSED, APR_EACCES, "bad_token", check);
+    return pwk_result_fail(PWK_REFUSED, APR_EGENERAL, "bad_token", check);
 }
 
 /* The three parts of a token, as lengths into it. */
@@ -211,14 +211,16 @@ static int read_time(json_int_t *value, const json_t *claims, const char *name)
     return is_absent(claims, name) || pwk_json_int(claims, name, 1, TIME_MAX, value);
 }
 
-/* The times that are acceptable around `second`, with the leeway that two hosts' clocks are given. */
-static const char *fault_of_times(const json_t *claims, json_int_t second)
+/* The times that are acceptable around `second`, with the leeway that two hosts' clocks are given. A message that came
+ * through a browser must have an end; whether answers to calls of our own have one is not documented, and they cannot be
+ * replayed to us. */
+static const char *fault_of_times(const json_t *claims, json_int_t second, int by_browser)
 {
     json_int_t exp;
     json_int_t nbf;
     json_int_t iat;
 
-    if (!read_time(&exp, claims, "exp") || exp == 0 || second >= exp + PWK_SSO2_LEEWAY_S) {
+    if (!read_time(&exp, claims, "exp") || (by_browser && !exp) || (exp && second >= exp + PWK_SSO2_LEEWAY_S)) {
         return "exp";
     }
     if (!read_time(&nbf, claims, "nbf") || nbf > second + PWK_SSO2_LEEWAY_S) {
@@ -229,6 +231,9 @@ static const char *fault_of_times(const json_t *claims, json_int_t second)
     }
     /* A landing is remembered until it can no longer be replayed (threats B-03), so that time has an end, also when
      * it is not said when the message was made. */
+    if (!exp) {
+        return NULL;
+    }
     if (exp < iat || exp - (iat ? iat : second + PWK_SSO2_LEEWAY_S) > PWK_SSO2_SPAN_MAX_S) {
         return "span";
     }
@@ -243,13 +248,11 @@ static int is_either(const json_t *claims, const char *name, const char *one, co
     return is_absent(claims, name) || (text && (strcmp(text, one) == 0 || strcmp(text, other) == 0));
 }
 
+/* `iss` is not looked at: what it is in answers is not documented, and the signature already says who speaks to whom. */
 static const char *fault_of_parties(const json_t *claims, const pwk_sso2_client *client)
 {
     if (!is_either(claims, "cid", client->client_id, client->client_id)) {
         return "cid";
-    }
-    if (!is_either(claims, "iss", client->organisation, client->organisation)) {
-        return "iss";
     }
     return is_either(claims, "aud", AUDIENCE, client->client_id) ? NULL : "aud";
 }
@@ -313,8 +316,8 @@ static const char *fault_of_answer(pwk_sso2_answer *answer, const json_t *claims
     return NULL;
 }
 
-pwk_result pwk_sso2_read(pwk_sso2_answer *answer, const pwk_sso2_client *client, const char *token, apr_time_t now,
-                         apr_pool_t *p)
+static pwk_result read_token(pwk_sso2_answer *answer, const pwk_sso2_client *client, const char *token, int by_browser,
+                             apr_time_t now, apr_pool_t *p)
 {
     pwk_sso2_answer read = {.sid = "", .at = "", .err = "", .attempts_left = -1, .frozen_s = -1};
     parts at;
@@ -346,7 +349,7 @@ pwk_result pwk_sso2_read(pwk_sso2_answer *answer, const pwk_sso2_client *client,
     }
     fault = fault_of_header(header);
     if (!fault) {
-        fault = fault_of_times(claims, (json_int_t)apr_time_sec(now));
+        fault = fault_of_times(claims, (json_int_t)apr_time_sec(now), by_browser);
     }
     if (!fault) {
         fault = fault_of_parties(claims, client);
@@ -361,8 +364,14 @@ pwk_result pwk_sso2_read(pwk_sso2_answer *answer, const pwk_sso2_client *client,
     return pwk_result_ok();
 }
 
-pwk_result pwk_sso2_read_body(pwk_sso2_answer *answer, const pwk_sso2_client *client, int http_status,
-                              const char *body, apr_size_t len, apr_time_t now, apr_pool_t *p)
+pwk_result pwk_sso2_read(pwk_sso2_answer *answer, const pwk_sso2_client *client, const char *token, apr_time_t now,
+                         apr_pool_t *p)
+{
+    return read_token(answer, client, token, 1, now, p);
+}
+
+pwk_result pwk_sso2_read_body(pwk_sso2_answer *answer, const pwk_sso2_client *client, int http_status, const char *body,
+                              apr_size_t len, apr_time_t now, apr_pool_t *p)
 {
     static const pwk_sso2_answer nothing = {.sid = "", .at = "", .err = "", .attempts_left = -1, .frozen_s = -1};
     int is_success = http_status >= 200 && http_status <= 299;
@@ -374,7 +383,7 @@ pwk_result pwk_sso2_read_body(pwk_sso2_answer *answer, const pwk_sso2_client *cl
     if (result.outcome == PWK_OK) {
         const char *token = pwk_json_text(json, "t", PWK_JWT_MAX, p);
 
-        result = token ? pwk_sso2_read(answer, client, token, now, p) : bad_token("no t");
+        result = token ? read_token(answer, client, token, 0, now, p) : bad_token("no t");
     }
     if (result.outcome == PWK_OK && !is_success && !*answer->err) {
         /* An error status beside a message that knows of no error: which of the two is right cannot be found out. */

@@ -1,0 +1,294 @@
+package PaywaySim::Books;
+
+# What the simulated Payway knows: accounts, sessions, tickets, tokens, packages, orders. In memory only. Everything
+# belongs to an organisation, and a look-up that leaves the organisation out is a defect: two organisations on one
+# server never see each other.
+
+use Mojo::Base -base, -signatures;
+use PaywaySim::Random qw(random_hex);
+use PaywaySim::Seed   qw(read_seed);
+
+use constant {ATTEMPTS => 5, ATTEMPT_WINDOW => 3600};
+
+has 'shape';
+
+sub load ($self, $seed) {
+    my $read = read_seed($seed);
+    delete @$self{qw(sessions renamed browsers tickets tokens codes orders counter attempts frozen)};
+    $self->{organisations} = {map { ($_->{id} => $_) } @{$read->{organisations}}};
+    $self->{clients}       = {map { ($_->{id} => $_) } @{$read->{clients}}};
+    $self->{accounts}      = {map { ($_->{id} => $_) } @{$read->{accounts}}};
+    $self->{packages}      = $read->{packages};
+    $self->{titles}        = $read->{titles};
+    return $self;
+}
+
+sub organisations ($self) { return sort keys %{$self->{organisations}} }
+
+# -- API users
+
+sub client ($self, $id) { return defined $id ? $self->{clients}{$id} : undef }
+
+sub clients ($self) { return map { $self->{clients}{$_} } sort keys %{$self->{clients}} }
+
+# -- accounts
+
+sub account ($self, $organisation, $id) {
+    my $account = $self->{accounts}{lc($id // '')} or return;
+    return $account->{organisation} eq $organisation ? $account : undef;
+}
+
+sub any_account ($self, $id) { return $self->{accounts}{lc $id} }
+
+sub add_account ($self, $account) { return $self->{accounts}{$account->{id}} = $account }
+
+sub account_by_email ($self, $organisation, $email) {
+    my ($account) = grep { $_->{organisation} eq $organisation && lc $_->{email} eq lc $email }
+        map { $self->{accounts}{$_} } sort keys %{$self->{accounts}};
+    return $account;
+}
+
+# -- login attempts (reference 5.8): five failures within an hour freeze the address
+
+sub attempts ($self, $organisation, $email) {
+    my $key   = "$organisation^" . lc $email;
+    my $until = $self->{frozen}{$key} // 0;
+    if ($until && $until <= time) {
+        delete $self->{frozen}{$key};
+        delete $self->{attempts}{$key};
+        $until = 0;
+    }
+    my @failed = grep { $_ > time - ATTEMPT_WINDOW } @{$self->{attempts}{$key} // []};
+    return {frozen_until => $until, remaining => $until ? 0 : ATTEMPTS - @failed};
+}
+
+sub note_attempt ($self, $organisation, $email, $successful) {
+    my $key = "$organisation^" . lc $email;
+    return delete $self->{attempts}{$key} if $successful;
+    my @failed = grep { $_ > time - ATTEMPT_WINDOW } @{$self->{attempts}{$key} // []}, time;
+    $self->{attempts}{$key} = \@failed;
+    $self->{frozen}{$key} //= time + $self->shape->get('freeze_seconds') if @failed >= ATTEMPTS;
+}
+
+# {account} or {err, raa, frf}. An unknown address counts like a known one, so that the answers do not tell them apart.
+sub check_password ($self, $organisation, $email, $password) {
+    my $before = $self->attempts($organisation, $email);
+    return {err => 'account_frozen', frf => $before->{frozen_until} - time} if $before->{frozen_until};
+    my $account = $self->account_by_email($organisation, $email);
+    if ($account && $account->{password} eq $password) {
+        return {err => 'account_not_active'} if $account->{status} ne 'active';
+        $self->note_attempt($organisation, $email, 1);
+        return {account => $account};
+    }
+    $self->note_attempt($organisation, $email, 0);
+    my $after = $self->attempts($organisation, $email);
+    return {err => 'account_frozen', frf => $after->{frozen_until} - time} if $after->{frozen_until};
+    return {err => 'invalid_credentials', raa => $after->{remaining}};
+}
+
+sub unfreeze ($self, $account) {
+    my $key = "$account->{organisation}^" . lc $account->{email};
+    delete $self->{frozen}{$key};
+    delete $self->{attempts}{$key};
+}
+
+# -- sessions: one per browser and organisation, shared by all sites of the organisation
+
+sub session ($self, $organisation, $sid) {
+    my $session = $self->any_session($sid // '') or return;
+    return $session->{organisation} eq $organisation ? $session : undef;
+}
+
+sub any_session ($self, $sid) {
+    return $self->{sessions}{$self->{renamed}{$sid} // $sid};
+}
+
+sub new_session ($self, $organisation, $browser = undef) {
+    my $sid = random_hex(32);
+    $self->{browsers}{$browser}{$organisation} = $sid if defined $browser;
+    return $self->{sessions}{$sid} = {
+        sid          => $sid,
+        organisation => $organisation,
+        browser      => $browser,
+        status       => 'anon',
+        account      => undef,
+        created      => time,
+    };
+}
+
+# The browser's session with this organisation; nothing when it has none or the session was terminated.
+sub browser_session ($self, $browser, $organisation) {
+    return unless $self->knows_browser($browser);
+    my $session = $self->any_session($self->{browsers}{$browser}{$organisation} // '') or return;
+    return $session->{status} eq 'terminated' ? undef : $session;
+}
+
+sub knows_browser ($self, $browser) { return defined $browser && exists $self->{browsers}{$browser} }
+
+sub add_browser ($self, $browser) { $self->{browsers}{$browser} = {} }
+
+sub login ($self, $session, $account) {
+    if ($self->shape->get('sid') eq 'rotate') {
+        my ($old, $new) = ($session->{sid}, random_hex(32));
+        delete $self->{sessions}{$old};
+        $_ eq $old and $_ = $new for values %{$self->{renamed}};
+        $self->{renamed}{$old} = $new;
+        $session->{sid} = $new;
+        $self->{sessions}{$new} = $session;
+        $self->{browsers}{$session->{browser}}{$session->{organisation}} = $new if defined $session->{browser};
+    }
+    @$session{qw(status account login_at)} = ('loggedin', $account->{id}, ++$self->{counter}{login});
+    my $limit = $self->shape->get('device_limit') or return $session;
+    my @mine  = sort { $b->{login_at} <=> $a->{login_at} } $self->sessions_of($account->{id});
+    $self->terminate($_) for grep { defined } @mine[$limit .. $#mine];
+    return $session;
+}
+
+sub sessions_of ($self, $account_id) {
+    return grep { $_->{status} eq 'loggedin' && $_->{account} eq $account_id } values %{$self->{sessions}};
+}
+
+sub terminate ($self, $session) {
+    @$session{qw(status account)} = ('terminated', undef);
+    return $session;
+}
+
+sub forget_session ($self, $session) { delete $self->{sessions}{$session->{sid}} }
+
+# -- tickets, codes and tokens
+
+sub new_ticket ($self, $client, $account, $lifetime = $self->shape->get('ticket_lifetime')) {
+    my $ticket = random_hex(40);
+    $self->{tickets}{$ticket} =
+        {ticket => $ticket, client => $client->{id}, account => $account->{id}, expires => time + $lifetime, used => 0};
+    return $ticket;
+}
+
+# One use only, by the client that it was meant for, in time. A ticket that was tried by the wrong client is not spent.
+sub redeem ($self, $client, $kind, $value) {
+    my $found = $self->{$kind}{$value // ''} or return;
+    return if $found->{used} || $found->{client} ne $client->{id} || $found->{expires} <= time;
+    $found->{used} = 1;
+    return $found;
+}
+
+sub new_code ($self, $client, $account, $redirect_uri) {
+    my $code = random_hex(32);
+    $self->{codes}{$code} = {
+        code => $code, client => $client->{id}, account => $account->{id}, expires => time + 60, used => 0,
+        redirect_uri => $redirect_uri
+    };
+    return $code;
+}
+
+sub new_token ($self, $kind, $client, $account_id, $scopes, $lifetime) {
+    my $token = random_hex(48);
+    $self->{tokens}{$token} = {
+        token => $token, kind => $kind, client => $client->{id}, account => $account_id, scopes => $scopes,
+        expires => defined $lifetime ? time + $lifetime : undef
+    };
+    return $token;
+}
+
+sub token ($self, $kind, $value) {
+    my $token = $self->{tokens}{$value // ''} or return;
+    return if $token->{kind} ne $kind || defined $token->{expires} && $token->{expires} <= time;
+    return $token;
+}
+
+sub forget_token ($self, $value) { delete $self->{tokens}{$value} }
+
+# Expires what matches {kind, client, account}; kind is access, refresh or ticket. Returns how many.
+sub expire ($self, %filter) {
+    my @all = (
+        values %{$self->{tokens}},
+        map { {%$_, kind => 'ticket', entry => $_} } values %{$self->{tickets}}
+    );
+    my $count = 0;
+    for my $one (@all) {
+        next if grep { ($one->{$_} // '') ne $filter{$_} } keys %filter;
+        ($one->{entry} // $one)->{expires} = time - 1;
+        $count++;
+    }
+    return $count;
+}
+
+# -- packages, campaigns and titles
+
+sub packages ($self, $organisation, %filter) {
+    return grep {
+        my $package = $_;
+        $package->{organisation} eq $organisation && !grep { ($package->{$_} // '') ne $filter{$_} } keys %filter
+    } @{$self->{packages}};
+}
+
+sub package ($self, $organisation, $code) { return ($self->packages($organisation, code => $code))[0] }
+
+sub package_of_any ($self, $code) {
+    return map { $self->packages($_, code => $code) } $self->organisations;
+}
+
+sub titles ($self, $organisation) {
+    my @named = grep { $_->{organisation} eq $organisation } @{$self->{titles}};
+    my %seen  = map  { ($_->{code} => 1) } @named;
+    my @others = grep { defined && !$seen{$_}++ } map { $_->{title_code} } $self->packages($organisation);
+    return @named, map { {code => $_, name => $_, organisation => $organisation} } @others;
+}
+
+# -- orders
+
+# Books the order, and gives the account what the package holds. The caller has asked may_purchase and for money.
+sub place_order ($self, $account, $package, $period, %more) {
+    my $organisation = $account->{organisation};
+    my $number       = 100 + ++$self->{counter}{order}{$organisation};
+    my $order        = {
+        id           => random_hex(24),
+        order_id     => uc($organisation) . "-$number",
+        organisation => $organisation,
+        account      => $account->{id},
+        code         => $package->{code},
+        period       => $period,
+        created      => time,
+        %more,
+    };
+    push @{$self->{orders}}, $order;
+    $account->{products} = [unique(@{$account->{products}}, @{$package->{products}})];
+    $account->{packages} = [unique(@{$account->{packages}}, $package->{code})];
+    return $order;
+}
+
+sub unique (@list) {
+    my %seen;
+    return grep { !$seen{$_}++ } @list;
+}
+
+sub orders ($self, $organisation, %filter) {
+    return grep {
+        my $order = $_;
+        $order->{organisation} eq $organisation && !grep { $order->{$_} ne $filter{$_} } keys %filter
+    } @{$self->{orders} // []};
+}
+
+# The reason word of purchase validation (reference 8). Account may be absent: an unknown person may buy.
+sub may_purchase ($self, $account, $package) {
+    if (my $forced = $self->shape->get('purchase_reason')) { return $forced }
+    return 'purchase_allowed' unless $account && grep { $_ eq $package->{code} } @{$account->{packages}};
+    return $package->{kind} eq 'campaign' ? 'campaign_already_purchased' : 'package_already_active';
+}
+
+# -- for tests
+
+sub dump ($self) {
+    my $without = sub ($thing, @names) { my %copy = %$thing; delete @copy{@names}; return \%copy };
+    return {
+        organisations => [$self->organisations],
+        clients  => [map { $without->($_, 'secret') } $self->clients],
+        accounts => [map { $without->($_, 'password') } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}}],
+        sessions => [sort { $a->{created} <=> $b->{created} } values %{$self->{sessions} // {}}],
+        tickets  => [sort { $a->{expires} <=> $b->{expires} } values %{$self->{tickets} // {}}],
+        tokens   => [sort { ($a->{expires} // 0) <=> ($b->{expires} // 0) } values %{$self->{tokens} // {}}],
+        orders   => [@{$self->{orders} // []}],
+    };
+}
+
+1;

@@ -1,0 +1,162 @@
+package PaywaySim::Control;
+
+# How a test looks into the simulator and turns its switches: JSON over HTTP, on a port of its own. One table of
+# routes; GET / shows it.
+
+use Mojo::Base -base, -signatures;
+use PaywaySim::Answer qw(json refuse);
+use PaywaySim::Seed   qw(seed_account seed_client);
+
+has 'sim';
+
+our @ROUTES = (
+    # method, path (a final * is one segment), what it does, code
+    [GET    => '/',                 'this list', \&_routes],
+    [POST   => '/reset',            'back to the seed, or to the seed in the body; clears faults, switches, requests', \&_reset],
+    [GET    => '/requests',         'the requests so far; ?role= &path= (prefix) &method= &operation= &client= &account=', \&_requests],
+    [DELETE => '/requests',         'forget the requests and the counts', \&_clear_requests],
+    [GET    => '/stats',            'counts by role, method, path and status', \&_stats],
+    [GET    => '/books',            'organisations, clients, accounts, sessions, tickets, tokens, orders', \&_books],
+    [POST   => '/accounts',         'a new account, as in the seed', \&_new_account],
+    [POST   => '/accounts/*',       'change members of an account; frozen: false unfreezes', \&_patch_account],
+    [POST   => '/clients/*',        'change redirect_uri, scopes, secret, sso2, offline_access of a client', \&_patch_client],
+    [POST   => '/sessions/*',       'status: terminated, anon, gone, or loggedin with account', \&_patch_session],
+    [POST   => '/logout-account/*', 'terminate every session of an account', \&_logout_account],
+    [POST   => '/tickets',          'a ticket for {account, client, lifetime?}', \&_new_ticket],
+    [POST   => '/tokens/expire',    'expire {kind: access|refresh|ticket, client, account}; all without a filter', \&_expire],
+    [GET    => '/shape',            'the switches', \&_get_shape],
+    [POST   => '/shape',            'set switches', \&_set_shape],
+    [GET    => '/fault',            'the faults that wait', \&_list_faults],
+    [POST   => '/fault',            'order a fault', \&_add_fault],
+    [DELETE => '/fault',            'remove all faults', \&_clear_faults],
+    [DELETE => '/fault/*',          'remove one fault', \&_remove_fault],
+);
+
+sub answer ($self, $request) {
+    my $path = $request->path;
+    my @here = grep { my $p = $_->[1] =~ s/\*/([^\/]+)/r; $path =~ m{\A$p\z} } @ROUTES;
+    refuse(404, 'not_found', 'No such route: GET / lists them') unless @here;
+    my ($route) = grep { $_->[0] eq $request->method } @here;
+    refuse(405, 'method_not_allowed', 'Use ' . join(', ', map { $_->[0] } @here)) unless $route;
+    my $pattern = $route->[1] =~ s/\*/([^\/]+)/r;
+    my ($id) = $route->[1] =~ /\*/ ? $path =~ m{\A$pattern\z} : ();
+    my $body = length $request->body ? $request->json_object : {};
+    return json(200, $route->[3]->($self, $body, $id, $request));
+}
+
+sub _only ($given, @names) {
+    my %known   = map  { ($_ => 1) } @names;
+    my @unknown = grep { !$known{$_} } sort keys %$given;
+    refuse(400, 'unknown_parameter', 'Unknown parameters: ' . join(',', @unknown)) if @unknown;
+}
+
+# Seed checks die with text; here that is the caller's mistake.
+sub _checked ($do) {
+    my $result = eval { $do->() };
+    refuse(400, 'invalid_parameter', $@ =~ s/\n\z//r) if $@;
+    return $result;
+}
+
+sub _routes { return {routes => [map { "$_->[0] $_->[1]: $_->[2]" } @ROUTES]} }
+
+sub _reset ($self, $body, @) {
+    _checked(sub { $self->sim->reset(%$body ? $body : undef); 1 });
+    return {};
+}
+
+sub _requests ($self, $body, $id, $request) {
+    my $query = $request->query_once;
+    _only($query, qw(role path method operation client account));
+    return {requests => [$self->sim->journal->entries(%$query)]};
+}
+
+sub _clear_requests ($self, @) { $self->sim->journal->clear; return {} }
+
+sub _stats ($self, @) { return {stats => $self->sim->journal->stats} }
+
+sub _books ($self, @) { return $self->sim->books->dump }
+
+sub _new_account ($self, $body, @) {
+    my $books   = $self->sim->books;
+    my $account = _checked(sub { seed_account('account', $body) });
+    refuse(400, 'invalid_parameter', 'No such organisation', 'organisation')
+        unless grep { $_ eq $account->{organisation} } $books->organisations;
+    refuse(400, 'invalid_parameter', 'The account exists already', 'id')
+        if $books->any_account($account->{id}) || $books->account_by_email(@$account{qw(organisation email)});
+    return $books->add_account($account);
+}
+
+sub _patch_account ($self, $body, $id, @) {
+    my $books   = $self->sim->books;
+    my $account = $books->any_account($id) // refuse(404, 'not_found', 'No such account');
+    my %patch   = %$body;
+    my $frozen  = delete $patch{frozen};
+    refuse(400, 'invalid_parameter', 'Cannot be changed', $_) for grep { exists $patch{$_} } qw(id organisation);
+    my $changed = _checked(sub { seed_account('account', {%$account, %patch}) });
+    %$account = %$changed;
+    $books->unfreeze($account) if defined $frozen && !$frozen;
+    return $account;
+}
+
+sub _patch_client ($self, $body, $id, @) {
+    my $client = $self->sim->books->client($id) // refuse(404, 'not_found', 'No such client');
+    refuse(400, 'invalid_parameter', 'Cannot be changed', $_) for grep { exists $body->{$_} } qw(id organisation);
+    my $changed = _checked(sub { seed_client('client', {%$client, %$body}) });
+    %$client = %$changed;
+    return $client;
+}
+
+sub _patch_session ($self, $body, $sid, @) {
+    _only($body, qw(status account));
+    my $books   = $self->sim->books;
+    my $session = $books->any_session($sid) // refuse(404, 'not_found', 'No such session');
+    my $status  = $body->{status} // '';
+    if    ($status eq 'terminated') { $books->terminate($session) }
+    elsif ($status eq 'gone')       { $books->forget_session($session) }
+    elsif ($status eq 'anon')       { @$session{qw(status account)} = ('anon', undef) }
+    elsif ($status eq 'loggedin') {
+        my $account = $books->account($session->{organisation}, $body->{account})
+            // refuse(404, 'not_found', 'No such account', 'account');
+        $books->login($session, $account);
+    }
+    else { refuse(400, 'invalid_parameter', 'Use terminated, anon, gone or loggedin', 'status') }
+    return $session;
+}
+
+sub _logout_account ($self, $body, $id, @) {
+    my $books = $self->sim->books;
+    $books->any_account($id) // refuse(404, 'not_found', 'No such account');
+    my @ended = map { $books->terminate($_) } $books->sessions_of($id);
+    return {terminated => scalar @ended};
+}
+
+sub _new_ticket ($self, $body, @) {
+    _only($body, qw(account client lifetime));
+    my $books   = $self->sim->books;
+    my $client  = $books->client($body->{client}) // refuse(404, 'not_found', 'No such client', 'client');
+    my $account = $books->account($client->{organisation}, $body->{account})
+        // refuse(404, 'not_found', 'No such account', 'account');
+    return {ticket => $books->new_ticket($client, $account, $body->{lifetime} // ())};
+}
+
+sub _expire ($self, $body, @) {
+    _only($body, qw(kind client account));
+    return {expired => $self->sim->books->expire(%$body)};
+}
+
+sub _get_shape ($self, @) { return $self->sim->shape->all }
+
+sub _set_shape ($self, $body, @) { return $self->sim->shape->set($body) }
+
+sub _list_faults ($self, @) { return {faults => [$self->sim->faults->list]} }
+
+sub _add_fault ($self, $body, @) { return {id => $self->sim->faults->add($body)} }
+
+sub _clear_faults ($self, @) { $self->sim->faults->clear; return {} }
+
+sub _remove_fault ($self, $body, $id, @) {
+    $self->sim->faults->remove($id =~ /\A\d+\z/a ? $id : 0) || refuse(404, 'not_found', 'No such fault');
+    return {};
+}
+
+1;

@@ -1,0 +1,89 @@
+package PaywaySim::Shape;
+
+# Switches for what the public documentation leaves open, and for lifetimes that a test cannot wait for. One table:
+# code, control, --help and the README's test read it. A default is the documented or assumed behaviour.
+
+use Mojo::Base -base, -signatures;
+use PaywaySim::Answer qw(refuse);
+use PaywaySim::Rules  qw(is_boolean is_number is_string);
+
+our @TABLE = (
+    # name, default, values (a list, or a type), meaning
+    [envelope => 'item', [qw(item flat)], 'one object is answered as {"item":{...}} or without the wrapper'],
+    [extra_fields => 0, 'flag', 'add fields and claims that nobody documented; a client must ignore them'],
+    [price => 'integer', [qw(integer decimal string)], 'how a price is written: 210, 210.00 or "210"'],
+    [me_fields => 'full', [qw(full minimal null)], 'me: all fields; id and e-mail only; names and numbers null'],
+    [active_products => 'list', [qw(list null absent)], 'an empty list of products: [], null, or left out'],
+    [unknown_code => '404', [qw(404 empty)], 'payment_periods of a code that does not exist'],
+    [error_bodies => 'code', [qw(code message empty html)], 'body of the undocumented 401 and 403'],
+    [purchase_reason => '', 'text', 'when set, purchase validation says no with this reason'],
+
+    [token_lifetime => 3600, 'seconds', 'life of an access token'],
+    [token_type => 'bearer', 'text', 'token_type of a token answer; empty leaves it out'],
+    [expires_in => 'number', [qw(number string absent)], 'how a token answer writes expires_in'],
+    [scope_error => '400', [qw(400 reduced)], 'a scope that the client lacks: invalid_scope, or left out of the token'],
+    [refresh_rotation => 0, 'flag', 'a refresh token works once and the answer brings the next'],
+    [ticket_lifetime => 60, 'seconds', 'life of an authentication ticket'],
+
+    [ticket => 'normal', [qw(normal always never identify)],
+        'when `at` is given: lks != loggedin; also with lks=loggedin; never; by identify and logins only'],
+    [claims => 'full', [qw(full minimal bare)], 'SSO2 answers carry cid, iss, aud and times; times only; neither'],
+    [answer_iss => 'pw-sso', 'text', 'iss of full SSO2 answers'],
+    [answer_aud => '', 'text', 'aud of full SSO2 answers; empty means the client id'],
+    [answer_lifetime => 60, 'seconds', 'exp of SSO2 answers, from now'],
+    [absent_claims => 'omit', [qw(omit empty)], '`at` and `err` without a value: left out, or ""'],
+    [sso_error_status => 200, 'status', 'HTTP status of a signed SSO2 answer with `err`'],
+    [identify_error => '', 'text', 'when set, identify comes back with this `err` and no session'],
+    [request_lifetime => 'documented', [qw(documented any)],
+        'longest exp of SSO2 requests: 10 s, identify 60 s, createsession 24 h; or any'],
+    [clock_skew => 0, 'offset', 'seconds by which the clock of SSO2 is ahead'],
+    [sid => 'stable', [qw(stable rotate)], 'a login keeps the sid, or gives a new one (the old leads to the same session)'],
+    [device_limit => 0, 'seconds', 'logged-in sessions per account; the oldest is terminated; 0 is no limit'],
+    [freeze_seconds => 3600, 'seconds', 'how long five failures within an hour freeze an account'],
+);
+
+my %ROW = map { ($_->[0] => $_) } @TABLE;
+
+sub names ($class) { return map { $_->[0] } @TABLE }
+
+sub get ($self, $name) {
+    die "no shape $name\n" unless $ROW{$name};
+    return $self->{set}{$name} // $ROW{$name}[1];
+}
+
+sub all ($self) { return {map { ($_ => $self->get($_)) } names(undef)} }
+
+sub clear ($self) { delete $self->{set} }
+
+my %TYPE = (
+    flag    => sub ($v) { is_boolean($v) || $v =~ /\A[01]\z/ },
+    text    => sub ($v) { !ref $v },
+    seconds => sub ($v) { !ref $v && $v =~ /\A\d{1,9}\z/a },
+    offset  => sub ($v) { !ref $v && $v =~ /\A-?\d{1,9}\z/a },
+    status  => sub ($v) { !ref $v && $v =~ /\A[2-5]\d\d\z/a },
+);
+
+# All or nothing: a mistyped switch must not leave half a test set up.
+sub set ($self, $wanted) {
+    for my $name (sort keys %$wanted) {
+        my $row   = $ROW{$name} // refuse(400, 'unknown_parameter', "No such switch: $name", $name);
+        my $value = $wanted->{$name} // '';
+        my $fits  = ref $row->[2] ? scalar grep { $_ eq $value } @{$row->[2]} : $TYPE{$row->[2]}->($value);
+        refuse(400, 'invalid_parameter', 'Use ' . (ref $row->[2] ? join('|', @{$row->[2]}) : $row->[2]), $name)
+            unless $fits;
+    }
+    for my $name (keys %$wanted) {
+        my $type = $ROW{$name}[2];
+        my $value = $wanted->{$name} // '';
+        $self->{set}{$name} = ref $type || $type eq 'text' ? "$value" : $value + 0;
+    }
+    return $self->all;
+}
+
+sub help ($class) {
+    return join '', map {
+        sprintf "  %-17s %-26s %s\n", $_->[0], (ref $_->[2] ? join('|', @{$_->[2]}) : $_->[2]) . " ($_->[1])", $_->[3]
+    } @TABLE;
+}
+
+1;
