@@ -35,7 +35,7 @@ static int sign(unsigned char mac[MAC_SIZE], const char *secret, const char *tex
 
 /* --- what we say --- */
 
-/* The claims that every message of ours has. One that cannot be set (broken UTF-8) is seen by token_of, which counts. */
+/* The claims that every message of ours has. One that cannot be set (broken UTF-8) is seen by token_of: it counts. */
 static json_t *claims_of(const pwk_sso2_client *client, apr_time_t now, int life_s, apr_pool_t *p)
 {
     json_t *claims = pwk_json_new(p);
@@ -212,8 +212,8 @@ static int read_time(json_int_t *value, const json_t *claims, const char *name)
 }
 
 /* The times that are acceptable around `second`, with the leeway that two hosts' clocks are given. A message that came
- * through a browser must have an end; whether answers to calls of our own have one is not documented, and they cannot be
- * replayed to us. */
+ * through a browser must have an end; whether answers to calls of our own have one is not documented, and they cannot
+ * be replayed to us. */
 static const char *fault_of_times(const json_t *claims, json_int_t second, int by_browser)
 {
     json_int_t exp;
@@ -229,11 +229,11 @@ static const char *fault_of_times(const json_t *claims, json_int_t second, int b
     if (!read_time(&iat, claims, "iat") || iat > second + PWK_SSO2_LEEWAY_S) {
         return "iat";
     }
-    /* A landing is remembered until it can no longer be replayed (threats B-03), so that time has an end, also when
-     * it is not said when the message was made. */
     if (!exp) {
         return NULL;
     }
+    /* A landing is remembered until it can no longer be replayed (threats B-03), so that time has an end, also when
+     * it is not said when the message was made. */
     if (exp < iat || exp - (iat ? iat : second + PWK_SSO2_LEEWAY_S) > PWK_SSO2_SPAN_MAX_S) {
         return "span";
     }
@@ -248,7 +248,7 @@ static int is_either(const json_t *claims, const char *name, const char *one, co
     return is_absent(claims, name) || (text && (strcmp(text, one) == 0 || strcmp(text, other) == 0));
 }
 
-/* `iss` is not looked at: what it is in answers is not documented, and the signature already says who speaks to whom. */
+/* `iss` is not looked at: what it is in answers is not documented, and the signature says who speaks to whom. */
 static const char *fault_of_parties(const json_t *claims, const pwk_sso2_client *client)
 {
     if (!is_either(claims, "cid", client->client_id, client->client_id)) {

@@ -52,10 +52,10 @@ const char *pwk_sso2_logout(const pwk_sso2_client *client, const pwk_sso2_visito
 /* Reads a token that SSO2 signed, from a landing or from an answer's body. The signature (HMAC-SHA256) is checked in
  * constant time before anything inside is parsed. Accepts exactly alg HS256 and typ JWT (or none), no `crit`; `exp`
  * is required, `nbf` and `iat` checked when present, with PWK_SSO2_LEEWAY_S, and the message may live for
- * PWK_SSO2_SPAN_MAX_S (counted from now when there is no `iat`); `cid`, when present, must be ours, `aud`
- * "pw-sso" or our client id, and `iss` is not looked at (what answers carry is not documented; a message of ours
- * reflected back has no `sts` and no `err`, and is refused for that). null is absent. Either `err`, or `sid` with a known
- * `sts`, must be there; `sid`, `at` and `err` are visible ASCII. PWK_REFUSED with code "bad_token" (detail names the
+ * PWK_SSO2_SPAN_MAX_S (counted from now when there is no `iat`); `cid`, when present, must be ours, `aud` "pw-sso" or
+ * our client id, and `iss` is not looked at (what answers carry is not documented; a message of ours reflected back
+ * has no `sts` and no `err`, and is refused for that). null is absent. Either `err`, or `sid` with a known `sts`, must
+ * be there; `sid`, `at` and `err` are visible ASCII. PWK_REFUSED with code "bad_token" (detail names the
  * check) for anything wrong, and `*answer` holds nothing then; an `err` inside is PWK_OK here and the caller's to
  * judge. Threats B-04, B-05. */
 pwk_result pwk_sso2_read(pwk_sso2_answer *answer, const pwk_sso2_client *client, const char *token, apr_time_t now,

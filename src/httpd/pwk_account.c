@@ -17,7 +17,7 @@ void pwk_account_complain(const pwk_site *site, const pwk_result *result, const 
     static pwk_log_once once;
     if (result->outcome == PWK_UNAVAILABLE) {
         if (pwk_log_due(&once, apr_time_now()))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, result->rv, site->server,
+            ap_log_error(APLOG_MARK, APLOG_WARNING, result->rv == APR_EGENERAL ? 0 : result->rv, site->server,
                          PWKLOG(0030) "Payway could not be asked (%s): %s; known readers read on, others are told so",
                          doing, pwk_result_line(result, p));
         return;
