@@ -116,8 +116,7 @@ const char *pwk_cookie_without(const char *cookies, const char *const *names, ap
                 memcpy(kept, cookies, before);
                 out = kept + before;
             }
-        }
-        else {
+        } else {
             something |= part.name_len > 0 || part.value;
             if (kept) {
                 const char *from = out == kept ? part.name : part.start; /* no white space at the very start */

@@ -28,7 +28,7 @@ static apr_size_t decode_byte(char *byte, const char *s, const char *end)
     if (end - s < 3 || (high = hex_value(s[1])) < 0 || (low = hex_value(s[2])) < 0) {
         return 0;
     }
-    *byte = (char)(high << 4 | low);
+    *byte = (char)(unsigned char)(high << 4 | low);
     return 3;
 }
 
@@ -164,6 +164,24 @@ static int names(const char *s, const char *end, const char *name)
         s += took;
     }
     return *name == '\0';
+}
+
+const char *pwk_form_find(const char *query, const char *name, apr_pool_t *p)
+{
+    const char *s = query ? query : "";
+    const char *end = s + strlen(s);
+    const char *stop, *why;
+
+    for (; s < end; s = stop + 1) {
+        const char *middle;
+
+        stop = part_end(s, end);
+        middle = name_end(s, stop);
+        if (stop > s && names(s, middle, name)) {
+            return decode(&why, middle < stop ? middle + 1 : stop, stop, p);
+        }
+    }
+    return NULL;
 }
 
 const char *pwk_form_without(const char *query, const char *name, apr_pool_t *p)

@@ -18,6 +18,11 @@ const char *pwk_form_field(const apr_table_t *fields, const char *name);
 /* Whether `fields` holds no name outside `known` (NULL-terminated); the stranger in `*stranger` otherwise. */
 int pwk_form_only(const apr_table_t *fields, const char *const *known, const char **stranger);
 
+/* The value of field `name` in a query (may be NULL) that is the publisher's and may be anything: the first one with
+ * that decoded name, whatever stands around it. NULL when absent, or when its value is not text as pwk_form_read wants
+ * it. */
+const char *pwk_form_find(const char *query, const char *name, apr_pool_t *p);
+
 /* The query `query` (may be NULL) without every field whose decoded name is `name`, as it was written otherwise, in
  * `p`; NULL when nothing is left. */
 const char *pwk_form_without(const char *query, const char *name, apr_pool_t *p);

@@ -1,7 +1,5 @@
 #include "pwk_json.h"
 
-#include <string.h>
-
 #include <apr_strings.h>
 
 #include "pwk_limits.h"
@@ -70,12 +68,10 @@ pwk_result pwk_json_object(json_t **json, const char *bytes, apr_size_t len, apr
     if (!bytes || len == 0) {
         return unreadable("empty");
     }
-    if (memchr(bytes, '\0', len)) {
-        return unreadable("holds a NUL");
-    }
     if (!is_shallow(bytes, len)) {
         return unreadable("nested too deep");
     }
+    /* Without JSON_ALLOW_NUL and JSON_DISABLE_EOF_CHECK: neither a NUL nor anything after the object. */
     read = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
     if (!read) {
         /* Where, and not jansson's text, which quotes the answer. */

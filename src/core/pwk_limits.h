@@ -1,4 +1,4 @@
-/* Every bound in one place. Each is tested one below, at it, and one above (t/unit/limits.c and the tests named there). */
+/* Every bound in one place. Each is tested one below, at it, and one above, where it is enforced. */
 #ifndef PWK_LIMITS_H
 #define PWK_LIMITS_H
 

@@ -80,8 +80,7 @@ static int hkdf(EVP_KDF *kdf, int step, unsigned char *out, apr_size_t out_len, 
     *param++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key, key_len);
     if (step == EVP_KDF_HKDF_MODE_EXTRACT_ONLY) {
         *param++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt, sizeof(salt) - 1);
-    }
-    else {
+    } else {
         *param++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)info, info_len);
     }
     *param = OSSL_PARAM_construct_end();
@@ -110,9 +109,9 @@ static int derive(secret_keys *keys, const pwk_seal *seal, const char *secret)
 {
     int purpose, i;
 
-    if (!hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXTRACT_ONLY, keys->root, KEY_SIZE, secret, strlen(secret), NULL, 0) ||
-        !hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXPAND_ONLY, keys->id, ID_SIZE, keys->root, KEY_SIZE, "key id", 6) ||
-        !hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXPAND_ONLY, keys->token, KEY_SIZE, keys->root, KEY_SIZE, "token", 5)) {
+    if (!hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXTRACT_ONLY, keys->root, KEY_SIZE, secret, strlen(secret), NULL, 0)
+        || !hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXPAND_ONLY, keys->id, ID_SIZE, keys->root, KEY_SIZE, "key id", 6)
+        || !hkdf(seal->kdf, EVP_KDF_HKDF_MODE_EXPAND_ONLY, keys->token, KEY_SIZE, keys->root, KEY_SIZE, "token", 5)) {
         return 0;
     }
     for (purpose = 0; purpose < PWK_SEAL_PURPOSES; purpose++) {
@@ -151,8 +150,8 @@ apr_status_t pwk_seal_create(pwk_seal **seal, const char *current, const char *p
     made->secrets_len = previous ? 2 : 1;
     made->cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     made->kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_HKDF, NULL);
-    if (!made->cipher || !made->kdf || !SHA256((const unsigned char *)context, strlen(context), made->context) ||
-        !derive(&made->secrets[0], made, current) || (previous && !derive(&made->secrets[1], made, previous))) {
+    if (!made->cipher || !made->kdf || !SHA256((const unsigned char *)context, strlen(context), made->context)
+        || !derive(&made->secrets[0], made, current) || (previous && !derive(&made->secrets[1], made, previous))) {
         apr_pool_cleanup_run(p, made, forget);
         return APR_EGENERAL;
     }
@@ -205,12 +204,11 @@ apr_status_t pwk_seal_close(const char **text, const pwk_seal *seal, pwk_seal_pu
     ERR_set_mark(); /* what goes wrong here must not look like an error of the next TLS call of this thread */
     key = find_key(seal, secret, purpose, day, scratch);
     ctx = EVP_CIPHER_CTX_new();
-    done = key && ctx && RAND_bytes(nonce, NONCE_SIZE) == 1 &&
-           EVP_EncryptInit_ex2(ctx, seal->cipher, key, nonce, NULL) &&
-           EVP_EncryptUpdate(ctx, NULL, &n, aad, AAD_SIZE) &&
-           (len == 0 || EVP_EncryptUpdate(ctx, sealed, &n, data, (int)len)) &&
-           EVP_EncryptFinal_ex(ctx, sealed + len, &n) &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, sealed + len);
+    done = key && ctx && RAND_bytes(nonce, NONCE_SIZE) == 1 && EVP_EncryptInit_ex2(ctx, seal->cipher, key, nonce, NULL)
+           && EVP_EncryptUpdate(ctx, NULL, &n, aad, AAD_SIZE)
+           && (len == 0 || EVP_EncryptUpdate(ctx, sealed, &n, data, (int)len))
+           && EVP_EncryptFinal_ex(ctx, sealed + len, &n)
+           && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, sealed + len);
     EVP_CIPHER_CTX_free(ctx);
     if (key == scratch) {
         OPENSSL_cleanse(scratch, sizeof(scratch));
@@ -259,8 +257,8 @@ apr_status_t pwk_seal_open(void **data, apr_size_t *len, const pwk_seal *seal, p
     }
     secret = find_secret(seal, raw);
     day = (long)raw[1 + ID_SIZE] << 8 | raw[2 + ID_SIZE];
-    if (!secret || today < 0 || day < today - PWK_SEAL_DAYS_MAX ||
-        day > day_of(now + apr_time_from_sec(PWK_CLOCK_LEEWAY_S))) {
+    if (!secret || today < 0 || day < today - PWK_SEAL_DAYS_MAX
+        || day > day_of(now + apr_time_from_sec(PWK_CLOCK_LEEWAY_S))) {
         return APR_EINVAL;
     }
     make_aad(aad, raw, seal);
@@ -270,11 +268,11 @@ apr_status_t pwk_seal_open(void **data, apr_size_t *len, const pwk_seal *seal, p
     ERR_set_mark();
     key = find_key(seal, secret, purpose, day, scratch);
     ctx = EVP_CIPHER_CTX_new();
-    done = key && ctx && EVP_DecryptInit_ex2(ctx, seal->cipher, key, raw + HEADER_SIZE, NULL) &&
-           EVP_DecryptUpdate(ctx, NULL, &n, aad, AAD_SIZE) &&
-           (sealed_len == 0 || EVP_DecryptUpdate(ctx, sealed, &n, sealed, (int)sealed_len)) &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, sealed + sealed_len) &&
-           EVP_DecryptFinal_ex(ctx, sealed + sealed_len, &n) > 0;
+    done = key && ctx && EVP_DecryptInit_ex2(ctx, seal->cipher, key, raw + HEADER_SIZE, NULL)
+           && EVP_DecryptUpdate(ctx, NULL, &n, aad, AAD_SIZE)
+           && (sealed_len == 0 || EVP_DecryptUpdate(ctx, sealed, &n, sealed, (int)sealed_len))
+           && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, sealed + sealed_len)
+           && EVP_DecryptFinal_ex(ctx, sealed + sealed_len, &n) > 0;
     EVP_CIPHER_CTX_free(ctx);
     if (key == scratch) {
         OPENSSL_cleanse(scratch, sizeof(scratch));
@@ -330,8 +328,12 @@ const char *pwk_seal_random(apr_size_t bytes, apr_pool_t *p)
 {
     unsigned char *random = apr_palloc(p, bytes + 1);
     const char *text;
+    int done;
 
-    if (bytes > INT_MAX || RAND_bytes(random, (int)bytes) != 1) {
+    ERR_set_mark();
+    done = bytes <= INT_MAX && RAND_bytes(random, (int)bytes) == 1;
+    ERR_pop_to_mark();
+    if (!done) {
         return NULL;
     }
     text = pwk_text_base64url(random, bytes, p);

@@ -19,18 +19,15 @@ static apr_size_t utf8_length(const unsigned char *s, apr_size_t len)
     }
     if (s[0] >= 0xc2 && s[0] <= 0xdf) {
         want = 2;
-    }
-    else if (s[0] >= 0xe0 && s[0] <= 0xef) {
+    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
         want = 3;
         low = s[0] == 0xe0 ? 0xa0 : 0x80;
         high = s[0] == 0xed ? 0x9f : 0xbf;
-    }
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
         want = 4;
         low = s[0] == 0xf0 ? 0x90 : 0x80;
         high = s[0] == 0xf4 ? 0x8f : 0xbf;
-    }
-    else {
+    } else {
         return 0;
     }
     if (len < want || s[1] < low || s[1] > high) {
@@ -82,8 +79,8 @@ static int is_space(unsigned int code)
 /* What changes how a page or a terminal shows the text around it. */
 static int is_unfit(unsigned int code)
 {
-    return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x202a && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069);
+    return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x202a && code <= 0x202e)
+           || (code >= 0x2066 && code <= 0x2069);
 }
 
 const char *pwk_text_clean(const char *text, apr_size_t max, apr_pool_t *p)
@@ -102,8 +99,7 @@ const char *pwk_text_clean(const char *text, apr_size_t max, apr_pool_t *p)
 
         if (size && is_space(code)) {
             space = len > 0;
-        }
-        else if (size && !is_unfit(code)) {
+        } else if (size && !is_unfit(code)) {
             if ((apr_size_t)space + size > max - len) {
                 if (max >= dots) {
                     memcpy(out + cut, ELLIPSIS, dots);
@@ -295,8 +291,7 @@ const char *pwk_text_urlencode(const char *text, apr_pool_t *p)
     for (; *text; text++) {
         if (is_alnum(*text) || strchr("-._~", *text)) {
             *out++ = *text;
-        }
-        else {
+        } else {
             *out++ = '%';
             *out++ = hex[(unsigned char)*text >> 4];
             *out++ = hex[(unsigned char)*text & 0x0f];

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 
 #include <apr_cstr.h>
+#include <apr_general.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -79,11 +80,9 @@ static const char *path_fault(const char *s, const char *end)
             }
             dots = others = 0;
             first = 0;
-        }
-        else if (byte == '.') {
+        } else if (byte == '.') {
             dots++;
-        }
-        else {
+        } else {
             others++;
         }
     }
@@ -121,16 +120,14 @@ static const char *read_name(const char **host, const char *s, apr_size_t len, a
             if (i < len) {
                 label = i + 1;
             }
-        }
-        else if (apr_isalnum(name[i]) || name[i] == '-' || name[i] == '_') {
+        } else if (apr_isalnum(name[i]) || name[i] == '-' || name[i] == '_') {
             name[i] = (char)apr_tolower(name[i]);
-        }
-        else {
+        } else {
             return fault;
         }
     }
-    if (strspn(name + label, "0123456789") == len - label ||
-        (strncmp(name + label, "0x", 2) == 0 && strspn(name + label + 2, "0123456789abcdef") == len - label - 2)) {
+    if (strspn(name + label, "0123456789") == len - label
+        || (strncmp(name + label, "0x", 2) == 0 && strspn(name + label + 2, "0123456789abcdef") == len - label - 2)) {
         struct in_addr address;
 
         if (inet_pton(AF_INET, name, &address) != 1) {
@@ -147,8 +144,8 @@ static const char *read_ipv6(const char **host, const char *s, apr_size_t len, a
     struct in6_addr address;
     char text[INET6_ADDRSTRLEN];
 
-    if (inet_pton(AF_INET6, apr_pstrmemdup(p, s, len), &address) != 1 ||
-        !inet_ntop(AF_INET6, &address, text, sizeof(text))) {
+    if (inet_pton(AF_INET6, apr_pstrmemdup(p, s, len), &address) != 1
+        || !inet_ntop(AF_INET6, &address, text, sizeof(text))) {
         return "has a host that is not an IPv6 address";
     }
     *host = apr_pstrcat(p, "[", text, "]", NULL);
@@ -187,8 +184,8 @@ static int is_loopback(const char *host)
     if (inet_pton(AF_INET, host, &address) == 1) {
         return strncmp(host, "127.", 4) == 0;
     }
-    return strcmp(host, "[::1]") == 0 || strcmp(host, suffix + 1) == 0 ||
-           (len > tail && strcmp(host + len - tail, suffix) == 0);
+    return strcmp(host, "[::1]") == 0 || strcmp(host, suffix + 1) == 0
+           || (len > tail && strcmp(host + len - tail, suffix) == 0);
 }
 
 /* Takes `text` apart. Returns what is wrong with it, or NULL. */
@@ -200,7 +197,7 @@ static const char *read_url(url_parts *parts, const char *text, apr_pool_t *p)
         return "is empty";
     }
     if (strlen(text) > PWK_URL_MAX) {
-        return apr_psprintf(p, "is longer than %d bytes", PWK_URL_MAX);
+        return "is longer than " APR_STRINGIFY(PWK_URL_MAX) " bytes";
     }
     if (!pwk_text_is_visible(text, PWK_URL_MAX) || strpbrk(text, FOREIGN)) {
         return "has a character that has to be percent-encoded";
@@ -211,12 +208,10 @@ static const char *read_url(url_parts *parts, const char *text, apr_pool_t *p)
     if (apr_cstr_casecmpn(text, "https://", 8) == 0) {
         parts->https = 1;
         s = text + 8;
-    }
-    else if (apr_cstr_casecmpn(text, "http://", 7) == 0) {
+    } else if (apr_cstr_casecmpn(text, "http://", 7) == 0) {
         parts->https = 0;
         s = text + 7;
-    }
-    else {
+    } else {
         return "does not begin with https://";
     }
     end = s + strcspn(s, "/?#");
@@ -235,8 +230,7 @@ static const char *read_url(url_parts *parts, const char *text, apr_pool_t *p)
         }
         fault = read_ipv6(&parts->host, s + 1, (apr_size_t)(bracket - s - 1), p);
         s = bracket + 1;
-    }
-    else {
+    } else {
         const char *colon = memchr(s, ':', (apr_size_t)(end - s));
         const char *host_end = colon ? colon : end;
 
@@ -265,7 +259,7 @@ static const char *origin_of(const url_parts *parts, apr_pool_t *p)
 
 apr_status_t pwk_url_base(const char **url, const char **why, const char *text, apr_pool_t *p)
 {
-    url_parts parts;
+    url_parts parts = {0};
     const char *fault = read_url(&parts, text, p);
     apr_size_t len;
 
@@ -273,11 +267,9 @@ apr_status_t pwk_url_base(const char **url, const char **why, const char *text, 
         len = strlen(parts.rest);
         if (memchr(parts.rest, '#', len)) {
             fault = "has a fragment";
-        }
-        else if (memchr(parts.rest, '?', len)) {
+        } else if (memchr(parts.rest, '?', len)) {
             fault = "has a query";
-        }
-        else {
+        } else {
             fault = path_fault(parts.rest, parts.rest + len);
         }
     }
@@ -294,7 +286,7 @@ apr_status_t pwk_url_base(const char **url, const char **why, const char *text, 
 
 apr_status_t pwk_url_link(const char **url, const char **why, const char *text, apr_pool_t *p)
 {
-    url_parts parts;
+    url_parts parts = {0};
     const char *fault = read_url(&parts, text, p);
 
     if (fault) {
@@ -367,8 +359,7 @@ const char *pwk_url_local_or_root(const char *path, apr_pool_t *p)
             *out++ = '%';
             *out++ = hex[(unsigned char)*s >> 4];
             *out++ = hex[(unsigned char)*s & 0x0f];
-        }
-        else {
+        } else {
             *out++ = *s;
         }
     }

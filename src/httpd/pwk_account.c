@@ -9,8 +9,8 @@
 #define KIND_READER "reader"
 #define KIND_TOKEN "token"
 
-/* Kept a little shorter than the token lives, so that none dies on its way. */
-enum { TOKEN_MARGIN_S = 60 };
+/* Kept a little shorter than the token lives, so that none dies on its way; less than the 60 s that one lives at least. */
+enum { TOKEN_MARGIN_S = 30 };
 
 void pwk_account_complain(const pwk_site *site, const pwk_result *result, const char *doing, apr_pool_t *p)
 {
@@ -101,7 +101,10 @@ static pwk_result ask_sso(pwk_sso2_answer *answer, const pwk_site *site, const c
 {
     pwk_payway_request request = {"POST", operation, "application/json", body};
     pwk_payway_answer bytes;
-    pwk_result result = pwk_upstream_call(&bytes, site, site->sso, &request, NULL, p);
+    pwk_result result;
+    if (!body)
+        return pwk_result_fail(PWK_INVALID, APR_EINVAL, "bad_text", "a message to SSO2 could not be written");
+    result = pwk_upstream_call(&bytes, site, site->sso, &request, NULL, p);
     if (result.outcome == PWK_OK)
         result = pwk_sso2_read_body(answer, &site->client, bytes.status, bytes.body, bytes.len, apr_time_now(), p);
     return result;
@@ -124,10 +127,13 @@ pwk_result pwk_account_authenticate(pwk_sso2_answer *answer, const pwk_site *sit
 /* "200 = done" (payway-api §5.4): what the body says is of no interest. */
 pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visitor, apr_pool_t *p)
 {
-    pwk_payway_request request = {"POST", "/logout", "application/json",
-                                  pwk_sso2_logout(&site->client, visitor, apr_time_now(), p)};
+    const char *body = pwk_sso2_logout(&site->client, visitor, apr_time_now(), p);
+    pwk_payway_request request = {"POST", "/logout", "application/json", body};
     pwk_payway_answer answer;
-    pwk_result result = pwk_upstream_call(&answer, site, site->sso, &request, NULL, p);
+    pwk_result result;
+    if (!body)
+        return pwk_result_fail(PWK_INVALID, APR_EINVAL, "bad_text", "a message to SSO2 could not be written");
+    result = pwk_upstream_call(&answer, site, site->sso, &request, NULL, p);
     if (result.outcome == PWK_OK && answer.status != 200) {
         result = pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, "sso_status", "SSO2 did not confirm the logout");
         result.http_status = answer.status;

@@ -119,12 +119,12 @@ int pwk_identify_begin(request_rec *r, pwk_visit *visit, const char *place, int 
 {
     const pwk_site *site = visit->site;
     const char *back = state_url(r, visit, "/landing", place, again);
-    if (!back)
+    const char *token = pwk_sso2_identify(&site->client, apr_time_now(), r->pool);
+    if (!back || !token)
         return HTTP_INTERNAL_SERVER_ERROR;
-    return pwk_pages_redirect(r, HTTP_MOVED_TEMPORARILY,
-                              apr_pstrcat(r->pool, site->sso,
-                                          "/identify?t=", pwk_sso2_identify(&site->client, apr_time_now(), r->pool),
-                                          "&r=", pwk_text_urlencode(back, r->pool), NULL));
+    return pwk_pages_redirect(
+        r, HTTP_MOVED_TEMPORARILY,
+        apr_pstrcat(r->pool, site->sso, "/identify?t=", token, "&r=", pwk_text_urlencode(back, r->pool), NULL));
 }
 
 int pwk_identify_page_view(request_rec *r, pwk_visit *visit)
@@ -158,7 +158,7 @@ static int to_place_marked(request_rec *r, const pwk_visit *visit, const char *p
 const char *pwk_identify_notice(const pwk_visit *visit)
 {
     static const char *const marks[] = {"cookies", "login-failed"};
-    const char *mark = apr_table_get(pwk_post_query(visit->first), PWK_VISIT_MARK);
+    const char *mark = pwk_form_find(visit->first->args, PWK_VISIT_MARK, visit->first->pool);
     for (size_t i = 0; mark && i < sizeof(marks) / sizeof(*marks); i++) {
         if (!strcmp(mark, marks[i]))
             return marks[i];
@@ -239,7 +239,7 @@ int pwk_identify_settle(request_rec *r, pwk_visit *visit, const pwk_sso2_answer 
 int pwk_identify_landing(request_rec *r, pwk_visit *visit)
 {
     const apr_table_t *query = pwk_post_query(r), *back_query;
-    const char *token = apr_table_get(query, "t"), *back = apr_table_get(query, "r"), *id = browser_id(visit), *why;
+    const char *token = pwk_form_field(query, "t"), *back = pwk_form_field(query, "r"), *id = browser_id(visit), *why;
     const char *back_args = back ? strchr(back, '?') : NULL;
     state read = {0};
     int known = 0;
@@ -249,7 +249,7 @@ int pwk_identify_landing(request_rec *r, pwk_visit *visit)
     if (back_args
         && pwk_form_read((apr_table_t **)(intptr_t)&back_query, &why, back_args + 1, strlen(back_args + 1), r->pool)
                == APR_SUCCESS)
-        known = read_state(&read, r, visit->site, apr_table_get(back_query, "s"));
+        known = read_state(&read, r, visit->site, pwk_form_field(back_query, "s"));
     if (!known || !is_bound(&read, id)) {
         const char *place = known ? read.place : "/";
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
@@ -281,7 +281,7 @@ int pwk_identify_landing(request_rec *r, pwk_visit *visit)
  * nothing. */
 int pwk_identify_return(request_rec *r, pwk_visit *visit)
 {
-    const char *sealed = apr_table_get(pwk_post_query(r), "s"), *id = browser_id(visit);
+    const char *sealed = pwk_form_field(pwk_post_query(r), "s"), *id = browser_id(visit);
     const pwk_reader *reader = pwk_visit_reader(visit, pwk_config_dir(r));
     pwk_sso2_answer answer;
     pwk_sso2_visitor visitor;

@@ -209,7 +209,7 @@ int pwk_login_logout(request_rec *r, pwk_visit *visit)
         return post_logout(r, visit);
     query = pwk_post_query(r);
     page = pwk_pages_make(r, visit, "logout.shtml", HTTP_OK, pwk_post_place(r, query));
-    if (!apr_table_get(page->vars, "PAYWAY_LOGGED_IN") && apr_table_get(query, "done")) {
+    if (!apr_table_get(page->vars, "PAYWAY_LOGGED_IN") && *pwk_post_field(query, "done")) {
         apr_table_setn(page->vars, "LOGOUT_DONE", "1");
         if (!strcmp(pwk_post_field(query, "done"), "here"))
             apr_table_setn(page->vars, "LOGOUT_ELSEWHERE", "failed");

@@ -11,7 +11,7 @@
 
 const char *pwk_post_field(const apr_table_t *fields, const char *name)
 {
-    const char *value = apr_table_get(fields, name);
+    const char *value = pwk_form_field(fields, name);
     return value ? value : "";
 }
 
@@ -33,7 +33,7 @@ int pwk_post_is_readers(pwk_visit *visit, const apr_table_t *fields)
 {
     const pwk_reader *reader = pwk_visit_reader(visit, pwk_config_dir(visit->first));
     return reader
-           && pwk_seal_token_is(visit->site->seal, "csrf", reader->sid, apr_table_get(fields, "csrf"),
+           && pwk_seal_token_is(visit->site->seal, "csrf", reader->sid, pwk_form_field(fields, "csrf"),
                                 visit->first->pool);
 }
 

@@ -289,13 +289,8 @@ static int quality(const char *accept, const char *language)
 
 const char *pwk_visit_language(const pwk_visit *visit, const pwk_dir *dir)
 {
-    const char *const *names, *chosen, *wanted = NULL, *why;
+    const char *const *names, *chosen, *wanted = pwk_form_find(visit->first->args, "lang", visit->first->pool);
     int count = pwk_dir_languages(dir, &names), best = 0;
-    apr_table_t *query;
-    if (visit->first->args
-        && pwk_form_read(&query, &why, visit->first->args, strlen(visit->first->args), visit->first->pool)
-               == APR_SUCCESS)
-        wanted = apr_table_get(query, "lang");
     chosen = names[0];
     for (int i = 0; i < count; i++) {
         int q = quality(header(visit, "Accept-Language"), names[i]);

@@ -7,6 +7,7 @@
 #include <http_request.h>
 #include <string.h>
 
+#include "../core/pwk_form.h"
 #include "../core/pwk_json.h"
 #include "../core/pwk_limits.h"
 #include "../core/pwk_sale.h"
@@ -146,10 +147,10 @@ int pwk_wall_offers(request_rec *r, pwk_visit *visit)
         return pwk_pages_redirect(r, HTTP_SEE_OTHER, apr_pstrcat(r->pool, visit->site->origin, place, NULL));
     if (verdict.kind == PWK_VERDICT_GRANTED)
         verdict.kind = PWK_VERDICT_NO_PRODUCT;
-    put_offers(page, pwk_prices_offers(visit->site, page->dir, &requirement, apr_table_get(query, "o"), r->pool),
+    put_offers(page, pwk_prices_offers(visit->site, page->dir, &requirement, pwk_form_field(query, "o"), r->pool),
                at ? at : r);
     apr_table_setn(page->vars, "PAYWAY_VERDICT", pwk_verdict_word(verdict.kind));
-    if (!apr_table_get(query, "r"))
+    if (!pwk_form_field(query, "r"))
         apr_table_unset(page->vars, "PAYWAY_RETURN");
     return pwk_pages_send(r, page);
 }

@@ -91,16 +91,20 @@ static void bad_input_is_refused_with_a_reason(void **state)
     static const struct {
         const char *text, *why;
     } table[] = {
-        {"a=%", percent},        {"a=%4", percent},         {"a=%4&b=41", percent},      {"a=%%41", percent},
-        {"%=1", percent},        {"a=%g0", percent},        {"a=%0g", percent},          {"a=%u0041", percent},
-        {"a=% 1", percent},      {"a=%+1", percent},        {"a=%-1", percent},          {"a=%0x", percent},
-        {"a=%00", control},      {"%00=1", control},        {"a=b%00.html", control},    {"a=%01", control},
-        {"a=%1b", control},      {"a=%7F", control},        {"a=\x7f", control},         {"a=\x01", control},
-        {"a=%ff", utf8},         {"a=\xff", utf8},          {"%ff=a", utf8},             {"a=%c0%af", utf8},
-        {"a=%c3", utf8},         {"a=%c3&b=%a5", utf8},     {"a=%c3=%a5", utf8},         {"a=%ed%a0%80", utf8},
-        {"a=%f4%90%80%80", utf8}, {"%c3=%a5", utf8},        {"=", nameless},             {"=1", nameless},
-        {"a=1&=2", nameless},    {"&=&", nameless},         {"a=1&a=2", twice},          {"a=1&a=1", twice},
-        {"a&a", twice},          {"a=1&%61=2", twice},      {"a=1&b=2&c=3&a=4", twice},  {"a=1&A=2", twice},
+        {"a=%", percent},      {"a=%4", percent},        {"a=%4&b=41", percent},
+        {"a=%%41", percent},   {"%=1", percent},         {"a=%g0", percent},
+        {"a=%0g", percent},    {"a=%u0041", percent},    {"a=% 1", percent},
+        {"a=%+1", percent},    {"a=%-1", percent},       {"a=%0x", percent},
+        {"a=%00", control},    {"%00=1", control},       {"a=b%00.html", control},
+        {"a=%01", control},    {"a=%1b", control},       {"a=%7F", control},
+        {"a=\x7f", control},   {"a=\x01", control},      {"a=%ff", utf8},
+        {"a=\xff", utf8},      {"%ff=a", utf8},          {"a=%c0%af", utf8},
+        {"a=%c3", utf8},       {"a=%c3&b=%a5", utf8},    {"a=%c3=%a5", utf8},
+        {"a=%ed%a0%80", utf8}, {"a=%f4%90%80%80", utf8}, {"%c3=%a5", utf8},
+        {"=", nameless},       {"=1", nameless},         {"a=1&=2", nameless},
+        {"&=&", nameless},     {"a=1&a=2", twice},       {"a=1&a=1", twice},
+        {"a&a", twice},        {"a=1&%61=2", twice},     {"a=1&b=2&c=3&a=4", twice},
+        {"a=1&A=2", twice},
     };
     const char *why;
     size_t i;
@@ -151,8 +155,7 @@ static void every_percent_pair(void **state)
             /* 0x20 to 0x7e: the rest of the bytes is the business of the test before */
             if (hex && !(high == '7' && (low == 'f' || low == 'F'))) {
                 assert_non_null(read_bytes(&why, text, sizeof(text)));
-            }
-            else if (!(high == '0' && low && strchr("9aAdD", low))) {
+            } else if (!(high == '0' && low && strchr("9aAdD", low))) {
                 assert_null(read_bytes(&why, text, sizeof(text)));
             }
         }
@@ -177,8 +180,7 @@ static void fields_are_counted(void **state)
         if (count <= PWK_FIELDS_MAX) {
             assert_non_null(fields);
             assert_int_equal(apr_table_elts(fields)->nelts, count);
-        }
-        else {
+        } else {
             assert_null(fields);
             assert_string_equal(why, "has too many fields");
         }
@@ -282,13 +284,60 @@ static void one_field_is_left_out(void **state)
         if (table[i].left) {
             assert_non_null(left);
             assert_string_equal(left, table[i].left);
-        }
-        else {
+        } else {
             assert_null(left);
         }
     }
     assert_string_equal(pwk_form_without("a b=1&c=2", "a b", pool), "c=2");
     assert_string_equal(pwk_form_without("a+b=1&c=2", "a b", pool), "c=2");
+}
+
+static void a_field_is_found_in_any_query(void **state)
+{
+    static const struct {
+        const char *query, *value; /* value NULL: not there */
+    } table[] = {
+        {"", NULL},
+        {"&", NULL},
+        {"a=1", NULL},
+        {"T=1", NULL},
+        {"tt=1", NULL},
+        {"a=t=1", NULL},
+        {"=t", NULL},
+        {"t%=1", NULL},
+        {"t=%", NULL},
+        {"t=%00", NULL},
+        {"t=\xff", NULL},
+        {"t=%&t=2", NULL}, /* the first one counts, readable or not */
+        {"t", ""},
+        {"t=", ""},
+        {"t=1", "1"},
+        {"%74=1", "1"},
+        {"t=1&t=2", "1"},
+        {"t=a+b%3D=c", "a b==c"},
+        {"a[]=1&a[]=2&%zz&\xe5=%E5&=&t=cookies", "cookies"},
+        {"&&t=1&&", "1"},
+        {"T=2&t=1", "1"},
+    };
+    const char *many = "";
+    size_t i;
+
+    (void)state;
+    assert_null(pwk_form_find(NULL, "t", pool));
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        char *copy = exact_text(table[i].query);
+        const char *value = pwk_form_find(copy, "t", pool);
+
+        free(copy);
+        assert_true(!value == !table[i].value);
+        if (value) {
+            assert_string_equal(value, table[i].value);
+        }
+    }
+    for (i = 0; i < 2 * PWK_FIELDS_MAX; i++) {
+        many = apr_psprintf(pool, "%sf%d=1&", many, (int)i);
+    }
+    assert_string_equal(pwk_form_find(apr_pstrcat(pool, many, "t=x", NULL), "t", pool), "x");
 }
 
 /* Every short query over the bytes that matter: what is left has no `t` and every other part. */
@@ -340,6 +389,7 @@ int main(void)
         cmocka_unit_test(names_have_their_case),
         cmocka_unit_test(strangers_are_named),
         cmocka_unit_test(one_field_is_left_out),
+        cmocka_unit_test(a_field_is_found_in_any_query),
         cmocka_unit_test(left_out_wherever_it_stands),
     };
 

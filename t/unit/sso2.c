@@ -623,6 +623,7 @@ static void every_claim_is_checked(void **state)
         {"cid", "{\"cid\":\"client-1\"}", "cid"},
         {"cid", "1", "cid"},
         {"cid", "true", "cid"},
+        /* Not looked at. */
         {"iss", NULL, NULL},
         {"iss", "null", NULL},
         {"iss", "\"\"", NULL},
@@ -934,6 +935,34 @@ static void bodies_are_read_under_any_status(void **state)
     }
 }
 
+static void answers_to_our_calls_need_no_end(void **state)
+{
+    static const struct {
+        const char *value;
+        pwk_outcome outcome;
+    } cases[] = {
+        {NULL, PWK_OK},
+        {"null", PWK_OK},
+        {"1699999880", PWK_UNAVAILABLE}, /* one that is there counts */
+        {"1700000601", PWK_UNAVAILABLE},
+        {"0", PWK_UNAVAILABLE},
+        {"-1", PWK_UNAVAILABLE},
+        {"1700000010.5", PWK_UNAVAILABLE},
+        {"\"1700000010\"", PWK_UNAVAILABLE},
+        {"1700000010", PWK_OK},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        pwk_sso2_answer answer;
+
+        assert_int_equal(read_body(&answer, 200, body_of(token(HEADER, claims_with("exp", cases[i].value)))).outcome,
+                         cases[i].outcome);
+    }
+    /* But not on a landing. */
+    refused_for(token(HEADER, claims_with("exp", NULL)), "exp");
+}
+
 static void unreadable_bodies_are_no_answer(void **state)
 {
     const struct {
@@ -1040,6 +1069,7 @@ int main(void)
         cmocka_unit_test(hints_are_read_or_not_said),
         cmocka_unit_test(failures_tell_nothing_of_the_token),
         cmocka_unit_test(bodies_are_read_under_any_status),
+        cmocka_unit_test(answers_to_our_calls_need_no_end),
         cmocka_unit_test(unreadable_bodies_are_no_answer),
         cmocka_unit_test(other_members_of_a_body_are_ignored),
     };

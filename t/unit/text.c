@@ -62,8 +62,7 @@ static void utf8_accepts_every_character_and_no_other(void **state)
         }
         if (len == 2) {
             known[s[0] << 8 | s[1]] |= 1;
-        }
-        else if (len == 3) {
+        } else if (len == 3) {
             known[s[0] << 16 | s[1] << 8 | s[2]] |= 2;
         }
     }
@@ -173,14 +172,14 @@ static void clean_takes_out_what_is_unfit(void **state)
         {"a\x01\x02\x1b[31mb\x7f", "a[31mb"},
         {"a\x01 \x02 b", "a b"},
         {"\x01", ""},
-        {"a\xc2\x80\xc2\x9f\xc2\xa1", "a\xc2\xa1"}, /* C1, and what follows it */
+        {"a\xc2\x80\xc2\x9f\xc2\xa1", "a\xc2\xa1"},                                 /* C1, and what follows it */
         {"\xe2\x80\xaa\xe2\x80\xab\xe2\x80\xac\xe2\x80\xad\xe2\x80\xaexyz", "xyz"}, /* U+202A..202E */
-        {"\xe2\x80\xaf", "\xe2\x80\xaf"},                                         /* U+202F is a space that is meant */
-        {"\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9xyz", "xyz"},             /* U+2066..2069 */
-        {"\xe2\x81\xa5\xe2\x81\xaa", "\xe2\x81\xa5\xe2\x81\xaa"},                 /* their neighbours stay */
+        {"\xe2\x80\xaf", "\xe2\x80\xaf"},                               /* U+202F is a space that is meant */
+        {"\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9xyz", "xyz"}, /* U+2066..2069 */
+        {"\xe2\x81\xa5\xe2\x81\xaa", "\xe2\x81\xa5\xe2\x81\xaa"},       /* their neighbours stay */
         {"\xe2\x80\xa7\xe2\x80\xa9x", "\xe2\x80\xa7 x"},
-        {"bl\xe5tt", "bltt"},                   /* Latin-1 */
-        {"\xc3", ""},                           /* cut off */
+        {"bl\xe5tt", "bltt"}, /* Latin-1 */
+        {"\xc3", ""},         /* cut off */
         {"a\xe2\x80", "a"},
         {"\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80z", "z"},
         {"\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x9a\x80", "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x9a\x80"}, /* ZWJ */
@@ -212,15 +211,15 @@ static void clean_cuts_on_a_character(void **state)
         {"abcdef", 1, "a"},
         {"abcdef", 0, ""},
         {"", 0, ""},
-        {"ab   ", 2, "ab"},                       /* what is cut off is nothing */
+        {"ab   ", 2, "ab"}, /* what is cut off is nothing */
         {"ab \x01\xff ", 2, "ab"},
         {"  abc", 3, "abc"},
-        {"ab cdef", 6, "ab" DOTS},                /* no space before the dots */
+        {"ab cdef", 6, "ab" DOTS}, /* no space before the dots */
         {"ab cdef", 7, "ab cdef"},
         {"a     b", 3, "a b"},
         {"\xc3\xa5\xc3\xa4\xc3\xb6", 6, "\xc3\xa5\xc3\xa4\xc3\xb6"},
         {"\xc3\xa5\xc3\xa4\xc3\xb6", 5, "\xc3\xa5" DOTS},
-        {"\xc3\xa5\xc3\xa4\xc3\xb6", 4, DOTS},    /* not half a character */
+        {"\xc3\xa5\xc3\xa4\xc3\xb6", 4, DOTS}, /* not half a character */
         {"\xc3\xa5\xc3\xa4", 2, "\xc3\xa5"},
         {"\xc3\xa5", 1, ""},
         {"\xf0\x9f\x93\xb0\xf0\x9f\x93\xb0", 7, "\xf0\x9f\x93\xb0" DOTS},
@@ -241,14 +240,13 @@ static void clean_cuts_on_a_character(void **state)
 
 static void clean_keeps_its_word_on_anything(void **state)
 {
-    static const char *const pieces[] = {" ", "\n", "\x01", "a", "\xc3\xa5", "\xe2\x80\xae", "\xe2\x80\xa8",
-                                         "\xe2", "\xf0\x9f\x93\xb0", "\xff"};
+    static const char *const pieces[] = {
+        " ", "\n", "\x01", "a", "\xc3\xa5", "\xe2\x80\xae", "\xe2\x80\xa8", "\xe2", "\xf0\x9f\x93\xb0", "\xff"};
     unsigned int seed = 1, round;
 
     (void)state;
     for (round = 0; round < 20000; round++) {
-        char text[64] = "";
-        const char *cleaned;
+        const char *text = "", *cleaned;
         size_t max, len;
         unsigned int i, n;
 
@@ -257,7 +255,7 @@ static void clean_keeps_its_word_on_anything(void **state)
         max = seed >> 20 & 31;
         for (i = 0; i < n; i++) {
             seed = seed * 1103515245U + 12345U;
-            strcat(text, pieces[(seed >> 16) % (sizeof(pieces) / sizeof(pieces[0]))]);
+            text = apr_pstrcat(pool, text, pieces[(seed >> 16) % (sizeof(pieces) / sizeof(pieces[0]))], NULL);
         }
         cleaned = clean(text, max);
         len = strlen(cleaned);
@@ -374,7 +372,7 @@ static void base64url_of_the_rfc(void **state)
     static const struct {
         const char *bytes, *text;
     } table[] = {
-        {"", ""},           {"f", "Zg"},        {"fo", "Zm8"},           {"foo", "Zm9v"},
+        {"", ""},           {"f", "Zg"},          {"fo", "Zm8"},          {"foo", "Zm9v"},
         {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbf\xfb\xff\xfe", "_--_-__-"},
     };
     size_t i;
@@ -436,9 +434,9 @@ static void base64url_there_and_back(void **state)
 static void base64url_has_one_text_for_some_bytes(void **state)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    static const char *const refused[] = {"A",     "AAAAA",  "AA==", "AAA=",  "Zg==", "Zm9v\n", "Zm9v\r\n", "Zm9 v",
-                                          " Zm9v", "Zm+v",   "Zm/v", "====",  "=",    "AAAA=",  "Zm9v.",    "Z\xc3\xa5",
-                                          "\xff\xff\xff\xff"};
+    static const char *const refused[] = {
+        "A",    "AAAAA", "AA==", "AAA=", "Zg==",  "Zm9v\n", "Zm9v\r\n",  "Zm9 v",           " Zm9v",
+        "Zm+v", "Zm/v",  "====", "=",    "AAAA=", "Zm9v.",  "Z\xc3\xa5", "\xff\xff\xff\xff"};
     int place, byte;
     size_t i;
 

@@ -87,7 +87,7 @@ sub new ($class, %option) {
         config    => $option{config} // '',
         vhosts    => $option{vhosts} // [],
         vars      => $option{vars} // {},
-        log_level => $option{log_level} // 'warn payway_klarna:info',
+        log_level => $option{log_level} // (($option{payway} // 1) ? 'warn payway_klarna:info' : 'warn'),
         watch     => $option{watch} // 1,
         owner     => $$,
         expected  => [],
@@ -315,6 +315,9 @@ sub _run ($self, @command) {
     my $output = $self->path('run/output');
     my $pid    = fork // croak "fork: $!";
     if (!$pid) {
+        # httpd sends signals to its whole process group (prefork at every restart, all of them at the end), and takes a
+        # resized terminal's SIGWINCH for a graceful stop.
+        POSIX::setsid();
         $self->_environment;
         open STDIN,  '<', '/dev/null' or POSIX::_exit(126);
         open STDOUT, '>', $output     or POSIX::_exit(126);

@@ -1,0 +1,96 @@
+# What the module is made of: every source once. Makefile.am reads this file and t/00-build.t compares it with the tree,
+# so that the build by configure and the one by apxs (README, which takes *.c) cannot drift apart.
+
+core_sources = \
+	src/core/pwk_cookie.c \
+	src/core/pwk_facts.c \
+	src/core/pwk_form.c \
+	src/core/pwk_json.c \
+	src/core/pwk_offer.c \
+	src/core/pwk_payway.c \
+	src/core/pwk_reader.c \
+	src/core/pwk_result.c \
+	src/core/pwk_sale.c \
+	src/core/pwk_seal.c \
+	src/core/pwk_sso2.c \
+	src/core/pwk_text.c \
+	src/core/pwk_url.c \
+	src/core/pwk_verdict.c
+
+core_headers = \
+	src/core/pwk_cookie.h \
+	src/core/pwk_facts.h \
+	src/core/pwk_form.h \
+	src/core/pwk_json.h \
+	src/core/pwk_limits.h \
+	src/core/pwk_offer.h \
+	src/core/pwk_payway.h \
+	src/core/pwk_reader.h \
+	src/core/pwk_result.h \
+	src/core/pwk_sale.h \
+	src/core/pwk_seal.h \
+	src/core/pwk_sso2.h \
+	src/core/pwk_text.h \
+	src/core/pwk_url.h \
+	src/core/pwk_verdict.h
+
+httpd_sources = \
+	mod_payway_klarna.c \
+	src/httpd/pwk_access.c \
+	src/httpd/pwk_account.c \
+	src/httpd/pwk_assets.c \
+	src/httpd/pwk_buy.c \
+	src/httpd/pwk_cache.c \
+	src/httpd/pwk_check.c \
+	src/httpd/pwk_config.c \
+	src/httpd/pwk_directives.c \
+	src/httpd/pwk_endpoints.c \
+	src/httpd/pwk_identify.c \
+	src/httpd/pwk_log.c \
+	src/httpd/pwk_login.c \
+	src/httpd/pwk_pages.c \
+	src/httpd/pwk_post.c \
+	src/httpd/pwk_prices.c \
+	src/httpd/pwk_protect.c \
+	src/httpd/pwk_refresh.c \
+	src/httpd/pwk_secret.c \
+	src/httpd/pwk_upstream.c \
+	src/httpd/pwk_visit.c \
+	src/httpd/pwk_wall.c
+
+httpd_headers = \
+	src/httpd/pwk_access.h \
+	src/httpd/pwk_account.h \
+	src/httpd/pwk_assets.h \
+	src/httpd/pwk_buy.h \
+	src/httpd/pwk_cache.h \
+	src/httpd/pwk_check.h \
+	src/httpd/pwk_config.h \
+	src/httpd/pwk_directives.h \
+	src/httpd/pwk_endpoints.h \
+	src/httpd/pwk_identify.h \
+	src/httpd/pwk_log.h \
+	src/httpd/pwk_login.h \
+	src/httpd/pwk_pages.h \
+	src/httpd/pwk_post.h \
+	src/httpd/pwk_prices.h \
+	src/httpd/pwk_protect.h \
+	src/httpd/pwk_refresh.h \
+	src/httpd/pwk_secret.h \
+	src/httpd/pwk_upstream.h \
+	src/httpd/pwk_visit.h \
+	src/httpd/pwk_wall.h
+
+# Programs that speak TAP, each from the .c file of its name, linked with core alone.
+unit_tests = \
+	t/unit/cookie \
+	t/unit/form \
+	t/unit/json \
+	t/unit/payway \
+	t/unit/result \
+	t/unit/seal \
+	t/unit/sso2 \
+	t/unit/text \
+	t/unit/url
+unit_headers = \
+	t/unit/unit.h
