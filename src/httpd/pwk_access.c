@@ -139,11 +139,11 @@ static authz_status check(request_rec *r, const char *line, const void *parsed)
     (void)line;
     if (!visit) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      PWKLOG(0050) "Require payway-…: this virtual host has no PaywayClient");
+                      PWKLOG(0050) "Require payway-...: this virtual host has no PaywayClient");
         return AUTHZ_GENERAL_ERROR;
     }
     if (!ap_auth_type(r)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, PWKLOG(0051) "Require payway-… (%s:%d) needs AuthType Payway",
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, PWKLOG(0051) "Require payway-... (%s:%d) needs AuthType Payway",
                       require->directive->filename, require->directive->line_num);
         return AUTHZ_GENERAL_ERROR;
     }

@@ -238,7 +238,7 @@ static void check_auth_type(checking *c, const pwk_require *require)
     }
     if (stated(ap_conftree, "AuthType") || (section && covered(ap_conftree, section, c->p)))
         return;
-    fail(c, PWKLOG(0117), "Require payway-… at %s:%d has no AuthType: write AuthType Payway beside it", at->filename,
+    fail(c, PWKLOG(0117), "Require payway-... at %s:%d has no AuthType: write AuthType Payway beside it", at->filename,
          at->line_num);
 }
 
@@ -409,7 +409,7 @@ static void make_site(checking *c)
     if (!pwk_config_reading()->cache_provider)
         warn(c, PWKLOG(0127),
              "PaywayCache is missing: tokens, prices and renewed readers are fetched by each child anew; write "
-             "PaywayCache shmcb:…");
+             "PaywayCache shmcb:...");
     if (site->ca_file) {
         apr_finfo_t info;
         if (apr_stat(&info, site->ca_file, APR_FINFO_TYPE, c->p) != APR_SUCCESS)
@@ -440,7 +440,7 @@ int pwk_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
         check_auth_type(&one, require);
         if (require->server->is_virtual && !is_ours(pwk_config_server(require->server)))
             fail(&one, PWKLOG(0129),
-                 "Require payway-… at %s:%d: this virtual host has no PaywayOrganisation and PaywayClient",
+                 "Require payway-... at %s:%d: this virtual host has no PaywayOrganisation and PaywayClient",
                  require->directive->filename, require->directive->line_num);
         all.errors += one.errors;
     }

@@ -12,7 +12,7 @@
 #include "../core/pwk_url.h"
 #include "pwk_secret.h"
 
-/* "PaywayX: "value" is not …": every complaint names directive and value, and says what to write. */
+/* "PaywayX: "value" is not ...": every complaint names directive and value, and says what to write. */
 static const char *complain(cmd_parms *cmd, const char *value, const char *wrong)
 {
     return apr_psprintf(cmd->pool, "%s: \"%s\" %s", cmd->cmd->name, value, wrong);
@@ -167,7 +167,7 @@ static const char *set_ledger(cmd_parms *cmd, void *dir, const char *driver, con
     pwk_server *server = server_of(cmd);
     (void)dir;
     if (strcmp(driver, "sqlite3") && strcmp(driver, "pgsql"))
-        return complain(cmd, driver, "is not a ledger driver: use sqlite3 PATH or pgsql \"host=… dbname=…\"");
+        return complain(cmd, driver, "is not a ledger driver: use sqlite3 PATH or pgsql \"host=... dbname=...\"");
     server->ledger_driver = apr_pstrdup(cmd->pool, driver);
     server->ledger_params =
         strcmp(driver, "sqlite3") ? apr_pstrdup(cmd->pool, params) : ap_server_root_relative(cmd->pool, params);
@@ -206,7 +206,7 @@ static const char *add_offer(cmd_parms *cmd, void *dir, int argc, char *const ar
     const char *wrong;
     (void)dir;
     if (!argc)
-        return "PaywayOffer: takes a name and key=value …";
+        return "PaywayOffer: takes a name and key=value ...";
     wrong = pwk_offer_parse(&offer, argv[0], argc - 1, (const char *const *)argv + 1, cmd->pool);
     if (wrong)
         return apr_psprintf(cmd->pool, "PaywayOffer %s: %s", argv[0], wrong);
@@ -344,7 +344,7 @@ const char *pwk_directives_require_product(cmd_parms *cmd, const char *line, con
         APR_ARRAY_PUSH(codes, const char *) = word;
     }
     if (!codes->nelts)
-        return "Require payway-product: names no product: write Require payway-product CODE …";
+        return "Require payway-product: names no product: write Require payway-product CODE ...";
     require->requirement = (pwk_requirement){(const char *const *)(void *)codes->elts, codes->nelts};
     return register_require(cmd, require, parsed);
 }
@@ -402,7 +402,7 @@ const command_rec pwk_directives[] = {
     AP_INIT_TAKE1("PaywayLogin", set_login, NULL, RSRC_CONF,
         "portal|form -- portal -- Log in at Payway's portal, or by this module's own e-mail and password form."),
     AP_INIT_TAKE_ARGV("PaywayOffer", add_offer, NULL, RSRC_CONF,
-        "NAME KEY=VALUE … -- none -- Something for sale: code= (package or campaign), products= (codes it gives, comma-separated), type= (recurring or limited), period= (id), trial=on, start= (date or +3d), title=, title.en=, price=, price.en= (texts for where Payway gives none)."),
+        "NAME KEY=VALUE ... -- none -- Something for sale: code= (package or campaign), products= (codes it gives, comma-separated), type= (recurring or limited), period= (id), trial=on, start= (date or +3d), title=, title.en=, price=, price.en= (texts for where Payway gives none)."),
     AP_INIT_TAKE12("PaywayTimeout", set_timeout, NULL, RSRC_CONF,
         "TIME [CONNECT] -- 10s 2s -- Deadline of a call to Payway as a whole, and of connecting."),
     AP_INIT_TAKE1("PaywayCACertificateFile", set_server_file, SERVER(ca_file), RSRC_CONF,
@@ -423,7 +423,7 @@ const command_rec pwk_directives[] = {
     AP_INIT_TAKE1("PaywayWallStatus", set_wall_status, NULL, ANYWHERE,
         "402|403|200 -- 402 -- Status of the default wall for a page. API clients always get 402."),
     AP_INIT_ITERATE("PaywayOffers", add_offer_name, NULL, ANYWHERE,
-        "NAME … -- the offers that open this location -- Offers on the wall, in this order."),
+        "NAME ... -- the offers that open this location -- Offers on the wall, in this order."),
     AP_INIT_FLAG("PaywayDisableAccountInfoOverwrite", set_dir_flag, DIR(disable_account_info_overwrite), ANYWHERE,
         "On|Off -- Off -- create_session's disable_account_info_overwrite: keep what the Payway account says instead of Klarna's."),
     AP_INIT_FLAG("PaywayRaiseOnSsnAlreadyTakenError", set_dir_flag, DIR(raise_on_ssn_already_taken_error), ANYWHERE,
@@ -435,7 +435,7 @@ const command_rec pwk_directives[] = {
     AP_INIT_FLAG("PaywayRaiseOnDeliveryAddressError", set_dir_flag, DIR(raise_on_delivery_address_error), ANYWHERE,
         "On|Off -- Off -- place_order's raise_on_delivery_address_error."),
     AP_INIT_ITERATE("PaywayKlarnaCategories", add_category, NULL, ANYWHERE,
-        "CATEGORY … -- all that the session has -- Payment method categories offered, in this order."),
+        "CATEGORY ... -- all that the session has -- Payment method categories offered, in this order."),
     AP_INIT_TAKE1("PaywayTrafficSource", set_expression, DIR(traffic_source), ANYWHERE,
         "EXPRESSION -- none -- traffic_source of an order: a string expression, evaluated at the wall."),
     AP_INIT_TAKE1("PaywayMerchantReference", set_expression, DIR(merchant_reference), ANYWHERE,
@@ -447,7 +447,7 @@ const command_rec pwk_directives[] = {
     AP_INIT_TAKE1("PaywayCacheControl", set_cache_control, NULL, ANYWHERE,
         "VALUE -- \"private, no-cache\" -- Cache-Control of a granted response; may be relaxed for images, never to public."),
     AP_INIT_ITERATE("PaywayLanguages", add_language, NULL, ANYWHERE,
-        "LANGUAGE … -- sv en -- Languages of the pages, the first is the default; ?lang= and Accept-Language choose."),
+        "LANGUAGE ... -- sv en -- Languages of the pages, the first is the default; ?lang= and Accept-Language choose."),
     {NULL}
 };
 /* clang-format on */
