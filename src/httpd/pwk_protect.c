@@ -13,7 +13,8 @@ typedef enum { OPEN, VARIES, GUARDED, OURS } protection;
 /* Whether this is an answer to whoever may not read: drawn by us, by an ErrorDocument, or httpd's own text. */
 static int is_wall(request_rec *r)
 {
-    for (request_rec *at = r; at && r->status >= 400; at = at->prev) {
+    int is_answer = r->status >= 300 && r->status != HTTP_NOT_MODIFIED; /* a redirect to identify as well */
+    for (request_rec *at = r; at && is_answer; at = at->prev) {
         const pwk_gate *gate = pwk_gate_of(at);
         if ((gate->asked || gate->authn) && gate->verdict.kind != PWK_VERDICT_GRANTED)
             return 1;
