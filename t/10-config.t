@@ -65,6 +65,7 @@ my @values = (
     ['PaywayOffer a code=x',                   qr/PaywayOffer a: needs products=/],
     ['PaywayOffer a code=x products=y trial=on', qr/trial=on needs period=/],
     ['PaywayOffer a code=x products=y colour=z', qr/colour= is not known: use code/],
+    ['PaywayOffer a code=x products=y title="z', qr/PaywayOffer: a quote is not closed/],
     ['PaywayOffer digital code=x products=y',  qr/PaywayOffer: "digital" comes twice/],
     ['PaywayTimeout 10x',                      qr/PaywayTimeout: "10x" is not a time: use 10s/],
     ['PaywayTimeout 10',                       qr/PaywayTimeout: "10" is not a time/],

@@ -199,17 +199,50 @@ static const char *set_login(cmd_parms *cmd, void *dir, const char *value)
     return set_word(cmd, &server_of(cmd)->login, value, words, "is not known: use portal or form");
 }
 
-static const char *add_offer(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+/* The next word of `*line`, in the command's pool; NULL at the end. Quotes may stand anywhere in it, as in
+ * title="One day"; httpd's own words know them at the beginning alone. `*open`: a quote was not closed. */
+static char *next_word(cmd_parms *cmd, const char **line, int *open)
+{
+    char *word, *end, quote = 0;
+    while (apr_isspace(**line))
+        ++*line;
+    if (!**line)
+        return NULL;
+    word = end = apr_palloc(cmd->pool, strlen(*line) + 1);
+    for (; **line && (quote || !apr_isspace(**line)); ++*line) {
+        if (**line == quote)
+            quote = 0;
+        else if (!quote && (**line == '"' || **line == '\''))
+            quote = **line;
+        else if (**line == '\\' && quote && (*line)[1] == quote)
+            *end++ = *++*line;
+        else
+            *end++ = **line;
+    }
+    *end = '\0';
+    *open = quote != 0;
+    return word;
+}
+
+static const char *add_offer(cmd_parms *cmd, void *dir, const char *line)
 {
     pwk_server *server = server_of(cmd);
+    apr_array_header_t *words = apr_array_make(cmd->temp_pool, 8, sizeof(const char *));
     pwk_offer *offer;
-    const char *wrong;
+    const char *name, *wrong;
+    int open = 0;
     (void)dir;
-    if (!argc)
+    for (char *word = next_word(cmd, &line, &open); word && !open; word = next_word(cmd, &line, &open))
+        APR_ARRAY_PUSH(words, const char *) = word;
+    if (open)
+        return "PaywayOffer: a quote is not closed";
+    if (!words->nelts)
         return "PaywayOffer: takes a name and key=value ...";
-    wrong = pwk_offer_parse(&offer, argv[0], argc - 1, (const char *const *)argv + 1, cmd->pool);
+    name = APR_ARRAY_IDX(words, 0, const char *);
+    wrong =
+        pwk_offer_parse(&offer, name, words->nelts - 1, (const char *const *)(const void *)words->elts + 1, cmd->pool);
     if (wrong)
-        return apr_psprintf(cmd->pool, "PaywayOffer %s: %s", argv[0], wrong);
+        return apr_psprintf(cmd->pool, "PaywayOffer %s: %s", name, wrong);
     if (!server->offers)
         server->offers = apr_array_make(cmd->pool, 4, sizeof(pwk_offer *));
     for (int i = 0; i < server->offers->nelts; i++) {
@@ -401,7 +434,7 @@ const command_rec pwk_directives[] = {
         "wall|on|off -- wall -- When a page view without our cookie goes to SSO2 once to see whether the browser is logged in: at the wall, also under PaywayReader On, or never."),
     AP_INIT_TAKE1("PaywayLogin", set_login, NULL, RSRC_CONF,
         "portal|form -- portal -- Log in at Payway's portal, or by this module's own e-mail and password form."),
-    AP_INIT_TAKE_ARGV("PaywayOffer", add_offer, NULL, RSRC_CONF,
+    AP_INIT_RAW_ARGS("PaywayOffer", add_offer, NULL, RSRC_CONF,
         "NAME KEY=VALUE ... -- none -- Something for sale: code= (package or campaign), products= (codes it gives, comma-separated), type= (recurring or limited), period= (id), trial=on, start= (date or +3d), title=, title.en=, price=, price.en= (texts for where Payway gives none)."),
     AP_INIT_TAKE12("PaywayTimeout", set_timeout, NULL, RSRC_CONF,
         "TIME [CONNECT] -- 10s 2s -- Deadline of a call to Payway as a whole, and of connecting."),
