@@ -86,11 +86,14 @@ unit_tests = \
 	t/unit/cookie \
 	t/unit/form \
 	t/unit/json \
+	t/unit/offer \
 	t/unit/payway \
+	t/unit/reader \
 	t/unit/result \
 	t/unit/seal \
 	t/unit/sso2 \
 	t/unit/text \
-	t/unit/url
+	t/unit/url \
+	t/unit/verdict
 unit_headers = \
 	t/unit/unit.h

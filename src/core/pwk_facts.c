@@ -10,7 +10,8 @@
 /* Klarna Payments by Payway is Sweden alone, and the API names no currency (payway-api §3.6). */
 #define CURRENCY "SEK"
 
-const char *pwk_facts_amount(apr_int64_t minor, const char *language, apr_pool_t *p) {
+const char *pwk_facts_amount(apr_int64_t minor, const char *language, apr_pool_t *p)
+{
     int english = !strcmp(language, "en");
     const char *group = english ? "," : "\xc2\xa0", *point = english ? "." : ",";
     apr_int64_t whole = minor / 100;
@@ -21,20 +22,24 @@ const char *pwk_facts_amount(apr_int64_t minor, const char *language, apr_pool_t
     return minor % 100 ? apr_psprintf(p, "%s%s%02d", text, point, (int)(minor % 100)) : text;
 }
 
-static const char *type_word(pwk_period_type type) {
+static const char *type_word(pwk_period_type type)
+{
     return type == PWK_PERIOD_LIMITED ? "limited" : "recurring";
 }
 
-static const char *title_of(const pwk_offer_shown *shown, const char *language) {
+static const char *title_of(const pwk_offer_shown *shown, const char *language)
+{
     const char *title = pwk_offer_text(shown->offer->titles, language);
     return title ? title : shown->product ? shown->product->name : shown->offer->name;
 }
 
-static const char *description_of(const pwk_offer_shown *shown) {
+static const char *description_of(const pwk_offer_shown *shown)
+{
     return shown->product ? shown->product->description : "";
 }
 
-static void set(apr_table_t *vars, const char *name, const char *text, apr_pool_t *p) {
+static void set(apr_table_t *vars, const char *name, const char *text, apr_pool_t *p)
+{
     const char *clean = text ? pwk_text_clean(text, PWK_TEXT_MAX, p) : "";
     if (*clean)
         apr_table_setn(vars, name, clean);
@@ -42,7 +47,8 @@ static void set(apr_table_t *vars, const char *name, const char *text, apr_pool_
         apr_table_unset(vars, name);
 }
 
-void pwk_facts_offer(apr_table_t *vars, const pwk_offer_shown *shown, const char *language, apr_pool_t *p) {
+void pwk_facts_offer(apr_table_t *vars, const pwk_offer_shown *shown, const char *language, apr_pool_t *p)
+{
     const pwk_offer *offer = shown->offer;
     const pwk_period *period = shown->periods->nelts ? &APR_ARRAY_IDX(shown->periods, 0, pwk_period) : NULL;
     set(vars, "OFFER_NAME", offer->name, p);
@@ -61,7 +67,8 @@ void pwk_facts_offer(apr_table_t *vars, const pwk_offer_shown *shown, const char
     set(vars, "OFFER_PERIOD_LENGTH", period ? apr_itoa(p, period->length) : NULL, p);
 }
 
-void pwk_facts_period(apr_table_t *vars, const pwk_offer_shown *shown, int index, const char *language, apr_pool_t *p) {
+void pwk_facts_period(apr_table_t *vars, const pwk_offer_shown *shown, int index, const char *language, apr_pool_t *p)
+{
     const pwk_period *period = &APR_ARRAY_IDX(shown->periods, index, pwk_period);
     set(vars, "PERIOD_ID", period->id, p);
     set(vars, "PERIOD_INPUT_ID", apr_pstrcat(p, "period-", shown->offer->name, "-", period->id, NULL), p);
@@ -72,12 +79,14 @@ void pwk_facts_period(apr_table_t *vars, const pwk_offer_shown *shown, int index
     set(vars, "PERIOD_CHECKED", index ? NULL : "1", p);
 }
 
-static void set_json(json_t *object, const char *name, const char *text, apr_pool_t *p) {
+static void set_json(json_t *object, const char *name, const char *text, apr_pool_t *p)
+{
     const char *clean = text ? pwk_text_clean(text, PWK_TEXT_MAX, p) : "";
     json_object_set_new(object, name, *clean ? json_string(clean) : json_null());
 }
 
-static json_t *json_of_offer(const pwk_offer_shown *shown, const char *language, apr_pool_t *p) {
+static json_t *json_of_offer(const pwk_offer_shown *shown, const char *language, apr_pool_t *p)
+{
     json_t *offer = json_object(), *periods = json_array(), *products = json_array();
     set_json(offer, "name", shown->offer->name, p);
     set_json(offer, "title", title_of(shown, language), p);
@@ -104,7 +113,8 @@ static json_t *json_of_offer(const pwk_offer_shown *shown, const char *language,
 }
 
 json_t *pwk_facts_json(const pwk_verdict *verdict, const pwk_requirement *requirement, const apr_array_header_t *offers,
-                       const char *offers_url, const char *login_url, const char *language, apr_pool_t *p) {
+                       const char *offers_url, const char *login_url, const char *language, apr_pool_t *p)
+{
     json_t *json = pwk_json_new(p), *products = json_array(), *list = json_array();
     set_json(json, "verdict", pwk_verdict_word(verdict->kind), p);
     set_json(json, "reason", verdict->reason, p);

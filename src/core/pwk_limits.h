@@ -4,7 +4,7 @@
 
 #define PWK_CODE_MAX 64             /* a product, package or campaign code that a directive may name */
 #define PWK_PRODUCTS_MAX 32         /* product codes that one virtual host may name */
-#define PWK_PRODUCTS_BYTES_MAX 1024  /* all those codes together: they must fit the cookie */
+#define PWK_PRODUCTS_BYTES_MAX 1024 /* all those codes together: they must fit the cookie */
 #define PWK_OFFERS_MAX 32           /* offers of one virtual host */
 #define PWK_PERIODS_MAX 16          /* payment periods shown for one offer */
 #define PWK_ACCOUNT_MAX 64          /* an account id; Payway's are 24 hex digits */
@@ -15,8 +15,8 @@
 #define PWK_JSON_MAX (256 * 1024)   /* one answer of the API */
 #define PWK_JSON_DEPTH_MAX 32       /* nesting of such an answer */
 #define PWK_ITEMS_MAX 1000          /* members of a list in such an answer */
-#define PWK_PRICE_MAX 100000000     /* of one period, in öre: a million kronor; a double still tells every öre apart */
-#define PWK_PERIOD_LENGTH_MAX 999   /* days, weeks, months or years of one period */
+#define PWK_PRICE_MAX 100000000   /* of one period, in öre: a million kronor; a double still tells every öre apart */
+#define PWK_PERIOD_LENGTH_MAX 999 /* days, weeks, months or years of one period */
 #define PWK_HEADERS_MAX (64 * 1024) /* header bytes of one answer of the API */
 #define PWK_FORM_MAX (16 * 1024)    /* a form that a browser posts */
 #define PWK_FIELDS_MAX 32           /* fields of a form or a query */
@@ -31,14 +31,14 @@
 #define PWK_SECRET_MIN 32           /* bytes of PaywayCryptoKey */
 #define PWK_SEAL_DAYS_MAX 31        /* days that a sealed string can be opened, whatever is in it */
 
-#define PWK_CLOCK_LEEWAY_S 120             /* clocks of our own hosts: how far ahead another's midnight may be */
-#define PWK_READER_LIFE_S (30 * 24 * 3600) /* the reader's cookie */
-#define PWK_LOGIN_LIFE_S 600               /* a login under way */
-#define PWK_SALE_LIFE_S (24 * 3600)        /* a wall left open in a tab */
-#define PWK_WALL_RECHECK_S 10             /* a logged-in reader at the wall is asked about this often at most */
-#define PWK_CLOCK_SKEW_S 300              /* a record from further in the future than this is not believed */
-#define PWK_SSO2_LEEWAY_S 120              /* clocks of two hosts; the vendor's own client allows the same */
-#define PWK_SSO2_SPAN_MAX_S 600            /* exp - iat of a message, at most */
+#define PWK_CLOCK_LEEWAY_S 120                  /* clocks of our own hosts: how far ahead another's midnight may be */
+#define PWK_READER_LIFE_S (30 * 24 * 3600)      /* the reader's cookie */
+#define PWK_LOGIN_LIFE_S 600                    /* a login under way */
+#define PWK_SALE_LIFE_S (24 * 3600)             /* a wall left open in a tab */
+#define PWK_WALL_RECHECK_S 10                   /* a logged-in reader at the wall is asked about this often at most */
+#define PWK_CLOCK_SKEW_S 300                    /* a record from further in the future than this is not believed */
+#define PWK_SSO2_LEEWAY_S 120                   /* clocks of two hosts; the vendor's own client allows the same */
+#define PWK_SSO2_SPAN_MAX_S 600                 /* exp - iat of a message, at most */
 #define PWK_SSO2_FROZEN_MAX_S (366 * 24 * 3600) /* how long an account can be said to stay frozen */
 
 #endif

@@ -9,12 +9,14 @@
  * byte of length, the bytes and a NUL, so that reading needs no copy. */
 enum { FORMAT = 1, FLAG_TERMINATED = 1, HEAD_BYTES = 2 + 3 * 8 };
 
-static int by_name(const void *a, const void *b) {
+static int by_name(const void *a, const void *b)
+{
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* FNV-1a, 64 bits: it tells two configurations apart, no more; an adversary does not choose them. */
-apr_uint64_t pwk_reader_named(apr_array_header_t *codes) {
+apr_uint64_t pwk_reader_named(apr_array_header_t *codes)
+{
     apr_uint64_t hash = 14695981039346656037ULL;
     if (codes->nelts > 1)
         qsort(codes->elts, (size_t)codes->nelts, sizeof(const char *), by_name);
@@ -27,7 +29,8 @@ apr_uint64_t pwk_reader_named(apr_array_header_t *codes) {
     return hash;
 }
 
-static int stands_in(const apr_array_header_t *codes, const char *code) {
+static int stands_in(const apr_array_header_t *codes, const char *code)
+{
     for (int i = 0; i < codes->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(codes, i, const char *), code))
             return 1;
@@ -35,7 +38,9 @@ static int stands_in(const apr_array_header_t *codes, const char *code) {
     return 0;
 }
 
-void pwk_reader_own(pwk_reader *reader, const apr_array_header_t *has, const apr_array_header_t *named_codes, apr_pool_t *p) {
+void pwk_reader_own(pwk_reader *reader, const apr_array_header_t *has, const apr_array_header_t *named_codes,
+                    apr_pool_t *p)
+{
     /* Walks the named ones: an answer that repeats a code adds it once. */
     const char **codes = apr_palloc(p, sizeof(*codes) * (size_t)(named_codes->nelts + 1));
     reader->codes = codes;
@@ -47,7 +52,8 @@ void pwk_reader_own(pwk_reader *reader, const apr_array_header_t *has, const apr
     }
 }
 
-pwk_age pwk_reader_age(const pwk_reader *reader, apr_interval_time_t interval, apr_uint64_t named, apr_time_t now) {
+pwk_age pwk_reader_age(const pwk_reader *reader, apr_interval_time_t interval, apr_uint64_t named, apr_time_t now)
+{
     apr_interval_time_t age = now - reader->checked;
     if (age < -apr_time_from_sec(PWK_CLOCK_SKEW_S) || age >= 3 * interval)
         return PWK_AGE_OLD;
@@ -56,20 +62,23 @@ pwk_age pwk_reader_age(const pwk_reader *reader, apr_interval_time_t interval, a
     return PWK_AGE_FRESH;
 }
 
-static unsigned char *put_number(unsigned char *at, apr_uint64_t number) {
+static unsigned char *put_number(unsigned char *at, apr_uint64_t number)
+{
     for (int shift = 56; shift >= 0; shift -= 8)
         *at++ = (unsigned char)(number >> shift);
     return at;
 }
 
-static apr_uint64_t get_number(const unsigned char *at) {
+static apr_uint64_t get_number(const unsigned char *at)
+{
     apr_uint64_t number = 0;
     for (int i = 0; i < 8; i++)
         number = number << 8 | at[i];
     return number;
 }
 
-static unsigned char *put_text(unsigned char *at, const char *text) {
+static unsigned char *put_text(unsigned char *at, const char *text)
+{
     size_t len = strlen(text);
     *at++ = (unsigned char)len;
     memcpy(at, text, len + 1);
@@ -77,7 +86,8 @@ static unsigned char *put_text(unsigned char *at, const char *text) {
 }
 
 /* The text at `*at`, which is moved behind it; NULL when it does not end within `end` or holds a NUL. */
-static const char *get_text(const unsigned char **at, const unsigned char *end, size_t max) {
+static const char *get_text(const unsigned char **at, const unsigned char *end, size_t max)
+{
     if (end - *at < 2)
         return NULL;
     size_t len = **at;
@@ -88,10 +98,11 @@ static const char *get_text(const unsigned char **at, const unsigned char *end, 
     return (const char *)text;
 }
 
-apr_status_t pwk_reader_write(const void **bytes, apr_size_t *len, const pwk_reader *reader, apr_pool_t *p) {
+apr_status_t pwk_reader_write(const void **bytes, apr_size_t *len, const pwk_reader *reader, apr_pool_t *p)
+{
     size_t size = HEAD_BYTES + strlen(reader->sid) + 2 + strlen(reader->account) + 2 + 1, codes = 0;
-    if (!*reader->sid || strlen(reader->sid) > PWK_SID_MAX || strlen(reader->account) > PWK_ACCOUNT_MAX ||
-        reader->count < 0 || reader->count > PWK_PRODUCTS_MAX || reader->created < 0 || reader->checked < 0)
+    if (!*reader->sid || strlen(reader->sid) > PWK_SID_MAX || strlen(reader->account) > PWK_ACCOUNT_MAX
+        || reader->count < 0 || reader->count > PWK_PRODUCTS_MAX || reader->created < 0 || reader->checked < 0)
         return APR_EINVAL;
     for (int i = 0; i < reader->count; i++) {
         if (strlen(reader->codes[i]) > PWK_CODE_MAX)
@@ -119,7 +130,8 @@ apr_status_t pwk_reader_write(const void **bytes, apr_size_t *len, const pwk_rea
 }
 
 /* Seconds that fit apr_time_t once in microseconds. */
-static int get_time(apr_time_t *time, const unsigned char *at) {
+static int get_time(apr_time_t *time, const unsigned char *at)
+{
     apr_uint64_t seconds = get_number(at);
     if (seconds > (apr_uint64_t)APR_INT64_MAX / APR_USEC_PER_SEC)
         return 0;
@@ -127,7 +139,8 @@ static int get_time(apr_time_t *time, const unsigned char *at) {
     return 1;
 }
 
-apr_status_t pwk_reader_read(pwk_reader *reader, const void *bytes, apr_size_t len, apr_pool_t *p) {
+apr_status_t pwk_reader_read(pwk_reader *reader, const void *bytes, apr_size_t len, apr_pool_t *p)
+{
     const unsigned char *at = bytes, *end = at + len;
     if (len < HEAD_BYTES || at[0] != FORMAT || (at[1] & ~FLAG_TERMINATED))
         return APR_EINVAL;

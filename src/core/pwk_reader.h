@@ -8,12 +8,12 @@
 
 /* A browser that SSO2 knows. Texts are never NULL. */
 typedef struct {
-    const char *sid;         /* SSO2 session id; a secret of this browser */
-    const char *account;     /* account id; "" while nobody is logged in */
-    apr_time_t created;      /* when this browser was identified or logged in; whole seconds */
-    apr_time_t checked;      /* when session status and products were last read from Payway; whole seconds */
-    apr_uint64_t named;      /* pwk_reader_named() of the set that `codes` was filtered by */
-    int terminated;          /* SSO2 ended the session: in the cache only, never in a cookie */
+    const char *sid;          /* SSO2 session id; a secret of this browser */
+    const char *account;      /* account id; "" while nobody is logged in */
+    apr_time_t created;       /* when this browser was identified or logged in; whole seconds */
+    apr_time_t checked;       /* when session status and products were last read from Payway; whole seconds */
+    apr_uint64_t named;       /* pwk_reader_named() of the set that `codes` was filtered by */
+    int terminated;           /* SSO2 ended the session: in the cache only, never in a cookie */
     const char *const *codes; /* the product codes this reader has, of those the configuration names */
     int count;
 } pwk_reader;
@@ -22,14 +22,15 @@ typedef struct {
 typedef enum {
     PWK_AGE_FRESH, /* younger than the interval: decides alone */
     PWK_AGE_STALE, /* up to three intervals, or the configuration names other products now: decides, and is renewed beside */
-    PWK_AGE_OLD    /* older, or from the future: ask before the answer */
+    PWK_AGE_OLD /* older, or from the future: ask before the answer */
 } pwk_age;
 
 /* A hash of the set of product codes that a configuration names, whatever their order (they are sorted in place). */
 apr_uint64_t pwk_reader_named(apr_array_header_t *codes);
 
 /* Sets codes/count to those of `has` (const char *) that stand in `named_codes`, in `p`. */
-void pwk_reader_own(pwk_reader *reader, const apr_array_header_t *has, const apr_array_header_t *named_codes, apr_pool_t *p);
+void pwk_reader_own(pwk_reader *reader, const apr_array_header_t *has, const apr_array_header_t *named_codes,
+                    apr_pool_t *p);
 
 /* `interval` in microseconds. */
 pwk_age pwk_reader_age(const pwk_reader *reader, apr_interval_time_t interval, apr_uint64_t named, apr_time_t now);

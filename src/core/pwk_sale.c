@@ -12,25 +12,30 @@
 static const struct {
     const char *name;
     size_t offset;
-} flags[] = {
-    {"disable_account_info_overwrite", offsetof(pwk_sale, disable_account_info_overwrite)},
-    {"raise_on_ssn_already_taken_error", offsetof(pwk_sale, raise_on_ssn_already_taken_error)},
-    {"raise_on_ssn_already_set_error", offsetof(pwk_sale, raise_on_ssn_already_set_error)},
-    {"raise_on_account_update_error", offsetof(pwk_sale, raise_on_account_update_error)},
-    {"raise_on_delivery_address_error", offsetof(pwk_sale, raise_on_delivery_address_error)},
-}, texts[] = {
-    {"path", offsetof(pwk_sale, path)},
-    {"traffic_source", offsetof(pwk_sale, traffic_source)},
-    {"merchant_reference", offsetof(pwk_sale, merchant_reference)},
-}, lists[] = {
-    {"offers", offsetof(pwk_sale, offers)},
-    {"categories", offsetof(pwk_sale, categories)},
+} flags[] =
+    {
+        {"disable_account_info_overwrite", offsetof(pwk_sale, disable_account_info_overwrite)},
+        {"raise_on_ssn_already_taken_error", offsetof(pwk_sale, raise_on_ssn_already_taken_error)},
+        {"raise_on_ssn_already_set_error", offsetof(pwk_sale, raise_on_ssn_already_set_error)},
+        {"raise_on_account_update_error", offsetof(pwk_sale, raise_on_account_update_error)},
+        {"raise_on_delivery_address_error", offsetof(pwk_sale, raise_on_delivery_address_error)},
+},
+  texts[] =
+      {
+          {"path", offsetof(pwk_sale, path)},
+          {"traffic_source", offsetof(pwk_sale, traffic_source)},
+          {"merchant_reference", offsetof(pwk_sale, merchant_reference)},
+},
+  lists[] = {
+      {"offers", offsetof(pwk_sale, offers)},
+      {"categories", offsetof(pwk_sale, categories)},
 };
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 #define MEMBER(type, sale, offset) (*(type *)(void *)((char *)(sale) + (offset)))
 #define CONST_MEMBER(type, sale, offset) (*(type const *)(const void *)((const char *)(sale) + (offset)))
 
-const char *pwk_sale_write(const pwk_sale *sale, apr_pool_t *p) {
+const char *pwk_sale_write(const pwk_sale *sale, apr_pool_t *p)
+{
     json_t *json = pwk_json_new(p);
     json_object_set_new(json, "made", json_integer(apr_time_sec(sale->made)));
     for (size_t i = 0; i < COUNT(flags); i++)
@@ -47,7 +52,8 @@ const char *pwk_sale_write(const pwk_sale *sale, apr_pool_t *p) {
     return pwk_json_dump(json, p);
 }
 
-static apr_array_header_t *read_list(const json_t *array, apr_pool_t *p) {
+static apr_array_header_t *read_list(const json_t *array, apr_pool_t *p)
+{
     apr_array_header_t *list;
     if (!json_is_array(array) || json_array_size(array) > PWK_OFFERS_MAX)
         return NULL;
@@ -61,11 +67,13 @@ static apr_array_header_t *read_list(const json_t *array, apr_pool_t *p) {
     return list;
 }
 
-apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_time_t now, apr_pool_t *p) {
+apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_time_t now, apr_pool_t *p)
+{
     json_t *json;
     json_int_t made;
     pwk_sale read = {0};
-    if (pwk_json_object(&json, text, len, p).outcome != PWK_OK || !pwk_json_int(json, "made", 0, INT64_C(1) << 40, &made))
+    if (pwk_json_object(&json, text, len, p).outcome != PWK_OK
+        || !pwk_json_int(json, "made", 0, INT64_C(1) << 40, &made))
         return APR_EINVAL;
     read.made = apr_time_from_sec(made);
     for (size_t i = 0; i < COUNT(flags); i++) {
@@ -94,7 +102,8 @@ apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr
     return APR_SUCCESS;
 }
 
-int pwk_sale_offers(const pwk_sale *sale, const char *offer) {
+int pwk_sale_offers(const pwk_sale *sale, const char *offer)
+{
     for (int i = 0; i < sale->offers->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(sale->offers, i, const char *), offer))
             return 1;

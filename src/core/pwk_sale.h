@@ -9,17 +9,17 @@
 
 /* Each member is a directive's value at the wall that sold. Texts are never NULL. */
 typedef struct {
-    const char *path;                       /* path and query of the article: where the reader continues */
-    apr_array_header_t *offers;             /* const char *: names of the offers shown; no other can be bought with it */
-    apr_time_t made;                        /* whole seconds */
-    int disable_account_info_overwrite;     /* create_session (guide, step 2) */
-    int raise_on_ssn_already_taken_error;   /* place_order (guide, "custom error handling") */
+    const char *path;                     /* path and query of the article: where the reader continues */
+    apr_array_header_t *offers;           /* const char *: names of the offers shown; no other can be bought with it */
+    apr_time_t made;                      /* whole seconds */
+    int disable_account_info_overwrite;   /* create_session (guide, step 2) */
+    int raise_on_ssn_already_taken_error; /* place_order (guide, "custom error handling") */
     int raise_on_ssn_already_set_error;
     int raise_on_account_update_error;
     int raise_on_delivery_address_error;
-    apr_array_header_t *categories;         /* const char *: payment method categories in order; empty: all */
-    const char *traffic_source;             /* evaluated for the reader's request; "" is none */
-    const char *merchant_reference;         /* likewise */
+    apr_array_header_t *categories; /* const char *: payment method categories in order; empty: all */
+    const char *traffic_source;     /* evaluated for the reader's request; "" is none */
+    const char *merchant_reference; /* likewise */
 } pwk_sale;
 
 /* The text that is sealed, in `p`. */
