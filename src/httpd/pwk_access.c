@@ -75,7 +75,7 @@ static void note(request_rec *r, pwk_gate *gate, const pwk_requirement *requirem
 {
     gate->asked = 1;
     gate->wants_account |= !requirement->codes;
-    for (int i = 0; i < requirement->count; i++) {
+    for (int i = 0; requirement->codes && i < requirement->count; i++) {
         if (!gate->codes)
             gate->codes = apr_array_make(r->pool, 4, sizeof(const char *));
         if (!stands_in(gate->codes, requirement->codes[i]))
@@ -256,7 +256,7 @@ int pwk_access_fixups(request_rec *r)
             if (status != DECLINED)
                 return status;
         }
-        if (verdict.kind == PWK_VERDICT_GRANTED)
+        if (visit->reader && verdict.kind == PWK_VERDICT_GRANTED)
             name_user(r, pwk_gate_of(r), visit->reader->account);
         pwk_access_export(r, &verdict, visit->reader);
     }

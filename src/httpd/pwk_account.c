@@ -190,7 +190,7 @@ pwk_result pwk_account_enter(pwk_reader **reader, const pwk_site *site, const ch
                              apr_pool_t *p)
 {
     pwk_payway_token token;
-    pwk_payway_me me;
+    pwk_payway_me me = {""};
     pwk_payway_request request = pwk_payway_me_request(p);
     pwk_payway_answer answer;
     apr_array_header_t *codes;
@@ -252,7 +252,7 @@ static pwk_result read_products(pwk_reader **newer, const pwk_site *site, const 
 pwk_result pwk_account_check(pwk_reader **newer, const pwk_site *site, const pwk_sso2_visitor *visitor,
                              const pwk_reader *known, apr_pool_t *p)
 {
-    pwk_sso2_answer answer;
+    pwk_sso2_answer answer = {.sid = "", .at = "", .err = ""};
     int logged_in = *known->account != '\0';
     pwk_result result = pwk_account_session(&answer, site, visitor, logged_in ? PWK_SSO2_LOGGEDIN : PWK_SSO2_ANON, p);
     if (result.outcome != PWK_OK)

@@ -33,6 +33,7 @@ void *pwk_config_merge_server(apr_pool_t *p, void *base, void *add)
     return record;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the signature is httpd's */
 void *pwk_config_create_dir(apr_pool_t *p, char *where)
 {
     pwk_dir *record = apr_pcalloc(p, sizeof(*record));

@@ -209,7 +209,7 @@ static int enter(request_rec *r, pwk_visit *visit, const char *sid, const char *
  * an account with: asked once more, then it is an error. */
 int pwk_identify_settle(request_rec *r, pwk_visit *visit, const pwk_sso2_answer *answer, const char *place)
 {
-    pwk_sso2_answer again;
+    pwk_sso2_answer again = {.sid = "", .at = "", .err = ""};
     pwk_reader *reader;
     if (answer->sts == PWK_SSO2_LOGGEDIN && *answer->at)
         return enter(r, visit, answer->sid, answer->at, place);
@@ -243,7 +243,7 @@ int pwk_identify_landing(request_rec *r, pwk_visit *visit)
     const char *back_args = back ? strchr(back, '?') : NULL;
     state read = {0};
     int known = 0;
-    pwk_sso2_answer answer;
+    pwk_sso2_answer answer = {.sid = "", .at = "", .err = ""};
     pwk_result result;
     hide_query(r);
     if (back_args
@@ -283,7 +283,7 @@ int pwk_identify_return(request_rec *r, pwk_visit *visit)
 {
     const char *sealed = pwk_form_field(pwk_post_query(r), "s"), *id = browser_id(visit);
     const pwk_reader *reader = pwk_visit_reader(visit, pwk_config_dir(r));
-    pwk_sso2_answer answer;
+    pwk_sso2_answer answer = {.sid = "", .at = "", .err = ""};
     pwk_sso2_visitor visitor;
     pwk_result result;
     state read = {0};

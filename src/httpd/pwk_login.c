@@ -110,7 +110,7 @@ static int post_login(request_rec *r, pwk_visit *visit)
 {
     static const char *const known[] = {"csrf", "r", "email", "password", NULL};
     apr_table_t *fields;
-    pwk_sso2_answer answer;
+    pwk_sso2_answer answer = {.sid = "", .at = "", .err = ""};
     pwk_sso2_visitor visitor;
     pwk_result result;
     const char *place, *email, *password;
