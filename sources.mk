@@ -83,6 +83,7 @@ httpd_headers = \
 
 # Programs that speak TAP, each from the .c file of its name, linked with core alone.
 unit_tests = \
+	t/unit/config \
 	t/unit/cookie \
 	t/unit/form \
 	t/unit/json \

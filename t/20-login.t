@@ -236,6 +236,21 @@ subtest 'answers in every shape that the API may have' => sub {
     }
 };
 
+subtest 'PaywayIdentify' => sub {
+    my ($vhost) = @{$server->{vhosts}};
+    my $greets = "<Location /index.html>\nPaywayReader On\n</Location>\n";
+    for my $case ([on => 302, 302], [wall => 302, 200], [off => 402, 200]) {
+        my ($value, @want) = @$case;
+        $server->vhosts({%$vhost, config => "$vhost->{config}\nPaywayIdentify $value\n$greets"});
+        $server->graceful;
+        is_deeply [map { browser()->navigate($_)->status } '/premium/a.html', '/index.html'], \@want, "$value: at the wall, on a free page with PaywayReader";
+        my $answer = browser(cookies => 0);
+        is $answer->follow($answer->navigate('/index.html'))->status, 200, "$value: without cookies the free page is read all the same";
+    }
+    $server->vhosts($vhost);
+    $server->graceful;
+};
+
 subtest 'tokens and tickets stand in no log' => sub {
     my $log = join "\n", $server->error_log, $server->access_log;
     unlike $log, qr/[?&]t=ey/, 'no token of a landing';
