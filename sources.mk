@@ -81,7 +81,7 @@ httpd_headers = \
 	src/httpd/pwk_visit.h \
 	src/httpd/pwk_wall.h
 
-# Programs that speak TAP, each from the .c file of its name, linked with core alone.
+# Programs that speak TAP, each from the .c file of its name, linked with core and nothing of httpd.
 unit_tests = \
 	t/unit/config \
 	t/unit/cookie \

@@ -232,6 +232,9 @@ static int covered(const ap_directive_t *tree, const ap_directive_t *section, ap
 static void check_auth_type(checking *c, const pwk_require *require)
 {
     const ap_directive_t *at = require->directive, *section = section_of(at);
+    /* An alias stands in no section; the Require line that uses it does, and says so at run time. */
+    if (!strcasecmp(at->directive, "<AuthzProviderAlias"))
+        return;
     for (const ap_directive_t *up = at->parent; up; up = up->parent) {
         if (stated(up->first_child, "AuthType"))
             return;
