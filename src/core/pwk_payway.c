@@ -32,6 +32,7 @@ pwk_payway_request pwk_payway_token_request(const char *client_id, const char *s
         .path = "/api/authorization/access_token",
         .content_type = "application/x-www-form-urlencoded",
         .body = body,
+        .once = ticket != NULL,
     };
 }
 

@@ -14,6 +14,7 @@ typedef struct {
     const char *path;         /* with query, encoded */
     const char *content_type; /* of the body, or NULL */
     const char *body;         /* or NULL */
+    int once;                 /* a repetition would be refused (a one-time ticket): sent on a connection of its own */
 } pwk_payway_request;
 
 /* What came back. */

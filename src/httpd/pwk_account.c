@@ -99,7 +99,7 @@ pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, con
 static pwk_result ask_sso(pwk_sso2_answer *answer, const pwk_site *site, const char *operation, const char *body,
                           apr_pool_t *p)
 {
-    pwk_payway_request request = {"POST", operation, "application/json", body};
+    pwk_payway_request request = {"POST", operation, "application/json", body, 0};
     pwk_payway_answer bytes;
     pwk_result result;
     if (!body)
@@ -128,7 +128,7 @@ pwk_result pwk_account_authenticate(pwk_sso2_answer *answer, const pwk_site *sit
 pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visitor, apr_pool_t *p)
 {
     const char *body = pwk_sso2_logout(&site->client, visitor, apr_time_now(), p);
-    pwk_payway_request request = {"POST", "/logout", "application/json", body};
+    pwk_payway_request request = {"POST", "/logout", "application/json", body, 0};
     pwk_payway_answer answer;
     pwk_result result;
     if (!body)

@@ -183,6 +183,8 @@ static void prepare(CURL *handle, const pwk_site *site, const char *url, const p
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, reply_);
     curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, reply_);
+    /* Libcurl sends a request again by itself when a kept connection turns out to be dead (threats F1). */
+    curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, request->once ? 1L : 0L);
     if (request->body) {
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
         curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request->body);
