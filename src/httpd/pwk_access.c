@@ -177,6 +177,25 @@ const authz_provider pwk_access_article = {check, pwk_directives_require_article
 
 /* ---- authentication ---- */
 
+/* Whether the Require lines together let this reader in once named: another one may grant (`Require user`, a group),
+ * or each of several products be wanted. Asked without a word in the log: httpd would write an error for every reader
+ * who meets the wall (httpd-notes L2). */
+static int lines_grant(request_rec *r, pwk_gate *gate)
+{
+    static const struct ap_logconf silent = {NULL, APLOG_EMERG};
+    const struct ap_logconf *log = r->log;
+    int granted;
+    r->log = &silent;
+    name_user(r, gate, gate->visit->reader->account);
+    granted = ap_run_auth_checker(r) == OK;
+    r->log = log;
+    if (!granted && gate->named) {
+        r->user = r->ap_auth_type = NULL;
+        gate->named = 0;
+    }
+    return granted;
+}
+
 int pwk_access_authn(request_rec *r)
 {
     pwk_visit *visit;
@@ -200,10 +219,10 @@ int pwk_access_authn(request_rec *r)
         pwk_refresh_now(visit);
         gate->verdict = pwk_visit_verdict(visit, dir, &requirement);
     }
-    if (gate->verdict.kind == PWK_VERDICT_GRANTED) {
-        /* The Require lines have the last word: if they deny after all, the reader meets the wall. */
+    if ((gate->verdict.kind == PWK_VERDICT_GRANTED || gate->verdict.kind == PWK_VERDICT_NO_PRODUCT)
+        && (!gate->asked || lines_grant(r, gate) || gate->verdict.kind == PWK_VERDICT_GRANTED)) {
+        /* The Require lines have the last word: if ours deny after all, the reader meets the wall (last_word). */
         name_user(r, gate, visit->reader->account);
-        pwk_wall_prepare(r, gate);
         return OK;
     }
     if (!r->main && gate->verdict.kind == PWK_VERDICT_ANONYMOUS && !visit->reader && pwk_visit_is_navigation(visit)) {
@@ -243,6 +262,7 @@ int pwk_access_fixups(request_rec *r)
     if (!visit)
         return DECLINED;
     dir = pwk_config_dir(r);
+    pwk_gate_of(r)->passed = 1;
     gate = deciding_gate(r);
     if (gate) {
         pwk_access_export(r, &gate->verdict, pwk_visit_reader(visit, dir));

@@ -22,20 +22,41 @@ static int is_wall(request_rec *r)
     return 0;
 }
 
-static protection protection_of(request_rec *r)
+/* Whether `r` stands where we decide. Also where `Require ip` granted before we were asked: the next one who asks may
+ * come from elsewhere. */
+static int is_guarded(request_rec *r)
 {
     const pwk_gate *gate = pwk_gate_of(r);
     const char *type = ap_auth_type(r);
+    return gate->asked || gate->authn || (type && !strcasecmp(type, "Payway"));
+}
+
+/* The request that says how this answer is protected: what a guarded address was handed on to by an internal redirect
+ * (a front controller in a .htaccess, an Action, an ErrorDocument, a CGI's Location) is as guarded, wherever it lies.
+ * Else the one that knows its reader; NULL: none. */
+static request_rec *speaks(request_rec *r)
+{
+    for (request_rec *at = r; at; at = at->prev) {
+        if (is_guarded(at))
+            return at;
+    }
+    for (; r && !pwk_dir_reader(pwk_config_dir(r)); r = r->prev)
+        ;
+    return r;
+}
+
+static protection protection_of(request_rec *r)
+{
+    const pwk_gate *gate = pwk_gate_of(r);
+    request_rec *at;
     if (gate->endpoint && gate->endpoint->cookie_free)
         return OPEN; /* the same for everybody, with validators */
     if (gate->endpoint || gate->page || is_wall(r))
         return OURS;
-    /* Also where `Require ip` granted before we were asked: the next one who asks may come from elsewhere. */
-    if (gate->asked || gate->authn || (type && !strcasecmp(type, "Payway")))
-        return GUARDED;
-    if (pwk_dir_reader(pwk_config_dir(r)))
-        return gate->visit && gate->visit->reader && *gate->visit->reader->account ? GUARDED : VARIES;
-    return OPEN;
+    at = speaks(r);
+    if (!at)
+        return OPEN;
+    return is_guarded(at) || (gate->visit && gate->visit->reader && *gate->visit->reader->account) ? GUARDED : VARIES;
 }
 
 static void say(request_rec *r, protection how)
@@ -52,7 +73,7 @@ static void say(request_rec *r, protection how)
     /* mod_cache reads err_headers_out first, and both go out: there is one line, ours. */
     apr_table_unset(r->err_headers_out, "Cache-Control");
     apr_table_setn(r->headers_out, "Cache-Control",
-                   how == OURS ? "no-store" : pwk_dir_cache_control(pwk_config_dir(r)));
+                   how == OURS ? "no-store" : pwk_dir_cache_control(pwk_config_dir(speaks(r))));
 }
 
 static apr_status_t protect(ap_filter_t *f, apr_bucket_brigade *brigade)

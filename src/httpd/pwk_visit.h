@@ -33,6 +33,7 @@ typedef struct {
     int asked;                           /* a `Require payway-…` was evaluated */
     int authn;                           /* check_authn was run: the provider's next pass is its last */
     int named;                           /* r->user was set by us */
+    int passed;                          /* httpd let it in: a refusal after this is none of ours */
     int wants_account;                   /* `Require payway-account` was among them */
     apr_array_header_t *codes;           /* const char *: products asked for */
     pwk_verdict verdict;                 /* the last one */

@@ -105,7 +105,7 @@ int pwk_wall_handler(request_rec *r, pwk_visit *visit)
     apr_array_header_t *offers;
     /* A 403 of something else (a backend, a file's permissions) under a reader who may read: none of ours to
      * answer. */
-    if (gate->verdict.kind == PWK_VERDICT_GRANTED || !(gate->asked || gate->authn))
+    if (gate->passed || gate->verdict.kind == PWK_VERDICT_GRANTED || !(gate->asked || gate->authn))
         return at->status;
     offers = sells ? pwk_prices_offers(visit->site, dir, &requirement, NULL, r->pool)
                    : apr_array_make(r->pool, 1, sizeof(pwk_offer_shown));
