@@ -19,6 +19,7 @@
 #include "src/httpd/pwk_pages.h"
 #include "src/httpd/pwk_prices.h"
 #include "src/httpd/pwk_protect.h"
+#include "src/httpd/pwk_purchases.h"
 #include "src/httpd/pwk_refresh.h"
 #include "src/httpd/pwk_upstream.h"
 
@@ -51,6 +52,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     pwk_cache_child_init(pchild, s);
     pwk_upstream_child_init(pchild, s);
     pwk_prices_child_init(pchild, s);
+    pwk_purchases_child_init(pchild, s);
     pwk_refresh_child_init(pchild, s); /* last: its threads end before what they use */
 }
 

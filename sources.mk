@@ -6,8 +6,11 @@ core_sources = \
 	src/core/pwk_facts.c \
 	src/core/pwk_form.c \
 	src/core/pwk_json.c \
+	src/core/pwk_klarna.c \
 	src/core/pwk_offer.c \
+	src/core/pwk_order.c \
 	src/core/pwk_payway.c \
+	src/core/pwk_purchase.c \
 	src/core/pwk_reader.c \
 	src/core/pwk_result.c \
 	src/core/pwk_sale.c \
@@ -22,9 +25,12 @@ core_headers = \
 	src/core/pwk_facts.h \
 	src/core/pwk_form.h \
 	src/core/pwk_json.h \
+	src/core/pwk_klarna.h \
 	src/core/pwk_limits.h \
 	src/core/pwk_offer.h \
+	src/core/pwk_order.h \
 	src/core/pwk_payway.h \
+	src/core/pwk_purchase.h \
 	src/core/pwk_reader.h \
 	src/core/pwk_result.h \
 	src/core/pwk_sale.h \
@@ -39,20 +45,27 @@ httpd_sources = \
 	src/httpd/pwk_access.c \
 	src/httpd/pwk_account.c \
 	src/httpd/pwk_assets.c \
+	src/httpd/pwk_authorize.c \
 	src/httpd/pwk_buy.c \
 	src/httpd/pwk_cache.c \
 	src/httpd/pwk_check.c \
+	src/httpd/pwk_checkout.c \
 	src/httpd/pwk_config.c \
 	src/httpd/pwk_directives.c \
 	src/httpd/pwk_endpoints.c \
+	src/httpd/pwk_grants.c \
 	src/httpd/pwk_identify.c \
+	src/httpd/pwk_ledger.c \
 	src/httpd/pwk_log.c \
 	src/httpd/pwk_login.c \
 	src/httpd/pwk_pages.c \
 	src/httpd/pwk_post.c \
 	src/httpd/pwk_prices.c \
 	src/httpd/pwk_protect.c \
+	src/httpd/pwk_purchases.c \
+	src/httpd/pwk_reconcile.c \
 	src/httpd/pwk_refresh.c \
+	src/httpd/pwk_resume.c \
 	src/httpd/pwk_secret.c \
 	src/httpd/pwk_upstream.c \
 	src/httpd/pwk_visit.c \
@@ -62,20 +75,27 @@ httpd_headers = \
 	src/httpd/pwk_access.h \
 	src/httpd/pwk_account.h \
 	src/httpd/pwk_assets.h \
+	src/httpd/pwk_authorize.h \
 	src/httpd/pwk_buy.h \
 	src/httpd/pwk_cache.h \
 	src/httpd/pwk_check.h \
+	src/httpd/pwk_checkout.h \
 	src/httpd/pwk_config.h \
 	src/httpd/pwk_directives.h \
 	src/httpd/pwk_endpoints.h \
+	src/httpd/pwk_grants.h \
 	src/httpd/pwk_identify.h \
+	src/httpd/pwk_ledger.h \
 	src/httpd/pwk_log.h \
 	src/httpd/pwk_login.h \
 	src/httpd/pwk_pages.h \
 	src/httpd/pwk_post.h \
 	src/httpd/pwk_prices.h \
 	src/httpd/pwk_protect.h \
+	src/httpd/pwk_purchases.h \
+	src/httpd/pwk_reconcile.h \
 	src/httpd/pwk_refresh.h \
+	src/httpd/pwk_resume.h \
 	src/httpd/pwk_secret.h \
 	src/httpd/pwk_upstream.h \
 	src/httpd/pwk_visit.h \
@@ -87,8 +107,12 @@ unit_tests = \
 	t/unit/cookie \
 	t/unit/form \
 	t/unit/json \
+	t/unit/klarna \
+	t/unit/ledger \
 	t/unit/offer \
+	t/unit/order \
 	t/unit/payway \
+	t/unit/purchase \
 	t/unit/reader \
 	t/unit/result \
 	t/unit/seal \

@@ -11,7 +11,7 @@ my ($sim, $server) = paywall(start => 0, secrets => {open => undef, group => und
 chmod 0644, $server->path('secrets/open');
 chmod 0620, $server->path('secrets/group');
 my $secret   = PWK::Server::slurp($server->path('secrets/client'));
-my $standard = standard_vhost();
+my $standard = standard_vhost($PWK::Test::SELLS);
 
 # Runs `httpd -t` with one virtual host; ($status, $output).
 sub tried ($vhost, $global = '') {
@@ -73,6 +73,13 @@ my @values = (
     ['PaywayCACertificateFile nowhere.pem',    qr/PaywayCACertificateFile: \S+nowhere.pem cannot be read/],
     ['PaywayHttpProxy socks://x',              qr/PaywayHttpProxy: "socks:\/\/x" is not a proxy/],
     ['PaywayTermsURL terms',                   qr/PaywayTermsURL: "terms" is not a link/],
+    ['PaywayOffer a code=x products=y trial=on period=5f0d9ea795cfebfb8544ab12', qr/trial=on needs price=/],
+    ['PaywayOrderTimeout 0s',                  qr/PaywayOrderTimeout: "0s" is outside/],
+    ['PaywayOrderTimeout long',                qr/PaywayOrderTimeout: "long" is not a time/],
+    ['PaywayKlarnaSDK api.js',                 qr/PaywayKlarnaSDK: "api.js" is not a link/],
+    ['PaywayKlarnaSDK http://cdn.example/a.js', qr/PaywayKlarnaSDK: .* is not a link/],
+    ['PaywayKlarnaHosts https://x.example',    qr/PaywayKlarnaHosts: "https:\/\/x.example" /],
+    ['PaywayRedirectHosts "*"',                qr/PaywayRedirectHosts: "\*" /],
     ['PaywayLedger mysql x',                   qr/PaywayLedger: "mysql" is not a ledger driver/],
     ['PaywayReader maybe',                     qr/PaywayReader must be On or Off/],
     ['PaywayWall elsewhere',                   qr/PaywayWall: "elsewhere" is not a wall/],
@@ -129,7 +136,19 @@ refuses("$standard<Location /c>\nCacheStorePrivate On\n</Location>\n", qr/PWK012
 $server->{modules} = [];
 refuses("${standard}PaywayLedger sqlite3 \@ROOT\@/conf/ledger.db\n", qr/PWK0116: $where: PaywayLedger: the server's user \(\S+\) cannot write/, 'a ledger out of reach')
     if !$>;
-accepts("${standard}PaywayLedger sqlite3 \@RUN\@/ledger.db\n", 'a ledger in reach');
+accepts("${standard}PaywayLedger sqlite3 \@RUN\@/ledger.db\nPaywayOrderTimeout 90s\nPaywayKlarnaHosts *.example.com x.example:8443\n", 'a ledger in reach');
+{
+    my ($status, $output) = tried(standard_vhost());
+    is $status, 0, 'without a ledger: accepted';
+    like $output, qr/PWK0131: $where: PaywayLedger is missing: nothing is sold here/, 'and said';
+    ($status, $output) = tried($standard =~ s/PaywayTermsURL .*\n//r);
+    is $status, 0, 'without terms: accepted';
+    like $output . $server->error_log, qr/PWK0133: $where: PaywayTermsURL, PaywayPrivacyURL and PaywayWithdrawalURL/, 'but said';
+    ($status, $output) = tried($standard =~ s/PaywayLedger .*\n/PaywayLedger pgsql "dbname=x"\n/r);
+    my $has = grep {-e} glob '/usr/lib/*/apr-util-1/apr_dbd_pgsql.so';
+    is $status == 0, $has ? 1 : '', 'a driver that is not installed is found at once, one that is is taken';
+    like $output, qr/PWK0132: $where: PaywayLedger pgsql: APR has no such driver/, 'and named' unless $has;
+}
 refuses($standard =~ s/PaywayAPI .*\n//r =~ s/PaywaySSO .*\n//r . "PaywayEnvironment production\nPaywayRefreshInterval 60s\n",
     qr/PWK0121: .*no less than 360s in production/, 'too often in production');
 {

@@ -28,11 +28,11 @@ for my $file (@docs) {
 
 # Variables: those that the code sets are those that docs/pages.md lists; those that templates use are set by somebody.
 my $code = join '', map { PWK::Server::slurp($_) } glob "'$src'/src/core/pwk_facts.c '$src'/src/httpd/*.c";
-my %set = map { ($_ => 1) } $code =~ /"((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR)(?:_[A-Z_]+)?)"/g;
-my %listed = map { ($_ => 1) } PWK::Server::slurp("$src/docs/pages.md") =~ /`((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR)(?:_[A-Z_]+)?)`/g;
+my %set = map { ($_ => 1) } $code =~ /"((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR|PURCHASE|CATEGORY)(?:_[A-Z_]+)?)"/g;
+my %listed = map { ($_ => 1) } PWK::Server::slurp("$src/docs/pages.md") =~ /`((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR|PURCHASE|CATEGORY)(?:_[A-Z_]+)?)`/g;
 delete @set{qw(PAYWAY_ACCOUNT PAYWAY_PRODUCT PAYWAY_PROTECT)};    # for content, not for pages
 is_deeply [sort keys %listed], [sort keys %set], 'docs/pages.md lists the variables that are set';
-my @used = map { PWK::Server::slurp($_) =~ /\b(?:v\('|var="|\$\{)((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR)(?:_[A-Z_]+)?)\b/g } glob "'$src'/conf/pages/*.shtml";
+my @used = map { PWK::Server::slurp($_) =~ /\b(?:v\('|var="|\$\{)((?:PAYWAY|OFFER|PERIOD|LANGUAGE|LOGIN|LOGOUT|ERROR|PURCHASE|CATEGORY)(?:_[A-Z_]+)?)\b/g } glob "'$src'/conf/pages/*.shtml";
 ok @used > 50, 'the templates were read';
 my %own = map { ($_ => 1) } map { PWK::Server::slurp($_) =~ /#set var="(\w+)"/g } glob "'$src'/conf/pages/*.shtml";
 my %unset = map { ($_ => 1) } grep { !$set{$_} && !$own{$_} } @used;

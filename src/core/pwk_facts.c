@@ -79,6 +79,104 @@ void pwk_facts_period(apr_table_t *vars, const pwk_offer_shown *shown, int index
     set(vars, "PERIOD_CHECKED", index ? NULL : "1", p);
 }
 
+/* ---- what a purchase keeps ---- */
+
+static json_t *texts_json(const apr_table_t *texts)
+{
+    const apr_array_header_t *all = apr_table_elts(texts);
+    json_t *json = json_object();
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *text = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+        json_object_set_new(json, text->key, json_string(text->val));
+    }
+    return json;
+}
+
+static apr_table_t *read_texts(json_t *json, apr_pool_t *p)
+{
+    apr_table_t *texts = apr_table_make(p, 2);
+    const char *language;
+    json_t *text;
+    json_object_foreach(json, language, text)
+    {
+        if (json_is_string(text))
+            apr_table_set(texts, language, json_string_value(text));
+    }
+    return texts;
+}
+
+const char *pwk_facts_write(const pwk_offer_shown *shown, const pwk_period *period, apr_pool_t *p)
+{
+    json_t *json = pwk_json_new(p), *kept;
+    json_object_set_new(json, "titles", texts_json(shown->offer->titles));
+    json_object_set_new(json, "prices", texts_json(shown->offer->prices));
+    if (shown->product) {
+        kept = json_object();
+        json_object_set_new(kept, "name", json_string(shown->product->name));
+        json_object_set_new(kept, "description", json_string(shown->product->description));
+        json_object_set_new(json, "product", kept);
+    }
+    if (period) {
+        kept = json_object();
+        json_object_set_new(kept, "unit", json_string(period->unit));
+        json_object_set_new(kept, "length", json_integer(period->length));
+        json_object_set_new(kept, "price", json_integer(period->price_minor));
+        json_object_set_new(json, "period", kept);
+    }
+    return pwk_json_dump(json, p);
+}
+
+static int read_kept_period(pwk_period *period, const json_t *kept, const pwk_purchase *purchase, apr_pool_t *p)
+{
+    json_int_t length, price;
+    const char *unit = pwk_json_text(kept, "unit", PWK_CODE_MAX, p);
+    if (!unit || !pwk_json_int(kept, "length", 1, PWK_PERIOD_LENGTH_MAX, &length)
+        || !pwk_json_int(kept, "price", 0, PWK_PRICE_MAX, &price))
+        return 0;
+    *period = (pwk_period){
+        .id = purchase->period, .type = purchase->type, .unit = unit, .length = (int)length, .price_minor = price};
+    return 1;
+}
+
+void pwk_facts_read(pwk_offer_shown *shown, const pwk_purchase *purchase, apr_pool_t *p)
+{
+    pwk_offer *offer = apr_pcalloc(p, sizeof(*offer));
+    json_t *json;
+    const json_t *kept;
+    pwk_period period;
+    if (pwk_json_object(&json, purchase->facts, strlen(purchase->facts), p).outcome != PWK_OK)
+        json = NULL;
+    *offer = (pwk_offer){.name = purchase->offer,
+                         .code = purchase->code,
+                         .type = purchase->type,
+                         .period = purchase->period,
+                         .trial = purchase->trial,
+                         .start = purchase->start,
+                         .products = apr_array_make(p, 1, sizeof(const char *)),
+                         .titles = read_texts(json_object_get(json, "titles"), p),
+                         .prices = read_texts(json_object_get(json, "prices"), p)};
+    *shown = (pwk_offer_shown){
+        .offer = offer, .periods = apr_array_make(p, 1, sizeof(pwk_period)), .start = purchase->start};
+    kept = json_object_get(json, "product");
+    if (kept) {
+        pwk_payway_product *product = apr_palloc(p, sizeof(*product));
+        const char *name = json_string_value(json_object_get(kept, "name")),
+                   *description = json_string_value(json_object_get(kept, "description"));
+        product->name = apr_pstrdup(p, name ? name : purchase->code);
+        product->description = apr_pstrdup(p, description ? description : "");
+        shown->product = product;
+    }
+    if (read_kept_period(&period, json_object_get(json, "period"), purchase, p))
+        APR_ARRAY_PUSH(shown->periods, pwk_period) = period;
+}
+
+int pwk_facts_has_price(const pwk_offer_shown *shown)
+{
+    return shown->periods->nelts > 0 || !apr_is_empty_table(shown->offer->prices);
+}
+
+/* ---- JSON ---- */
+
 static void set_json(json_t *object, const char *name, const char *text, apr_pool_t *p)
 {
     const char *clean = text ? pwk_text_clean(text, PWK_TEXT_MAX, p) : "";

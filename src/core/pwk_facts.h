@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "pwk_offer.h"
-#include "pwk_payway.h"
+#include "pwk_purchase.h"
 #include "pwk_verdict.h"
 
 /* An offer as this reader is shown it. */
@@ -28,6 +28,16 @@ void pwk_facts_offer(apr_table_t *vars, const pwk_offer_shown *shown, const char
 
 /* Sets PERIOD_* in `vars` for period `index` of `shown`; the first is checked. */
 void pwk_facts_period(apr_table_t *vars, const pwk_offer_shown *shown, int index, const char *language, apr_pool_t *p);
+
+/* What a purchase keeps of the offer as it was shown, for one period (NULL: Payway named none): JSON, in `p`. */
+const char *pwk_facts_write(const pwk_offer_shown *shown, const pwk_period *period, apr_pool_t *p);
+
+/* Makes of a purchase what was shown when it was made, whatever the configuration says meanwhile. `*shown` in `p`; texts
+ * that cannot be read are left out. */
+void pwk_facts_read(pwk_offer_shown *shown, const pwk_purchase *purchase, apr_pool_t *p);
+
+/* Whether anything says what it costs: without that there is no order button. */
+int pwk_facts_has_price(const pwk_offer_shown *shown);
 
 /* The answer that an API client gets for a page it may not read; docs/api.md documents its shape. `offers` holds
  * pwk_offer_shown, `codes` the products asked for (NULL: being logged in was asked for). In `p`. */

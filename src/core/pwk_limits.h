@@ -28,6 +28,14 @@
 #define PWK_PASSWORD_MAX 1024       /* a password typed into our own form */
 #define PWK_USER_AGENT_MAX 256      /* what we pass on of a browser's User-Agent */
 #define PWK_SALE_MAX 3072           /* the sealed sale in the wall's form */
+#define PWK_PURCHASE_ID_LEN 32      /* a purchase's id, hex digits */
+#define PWK_REFERENCE_MAX 64        /* merchant_reference: the id, '_' and the publisher's own */
+#define PWK_TRAFFIC_SOURCE_MAX 128  /* traffic_source of an order (payway-api §9) */
+#define PWK_SESSION_ID_MAX 128      /* klarna_payments_session_id, opaque */
+#define PWK_CLIENT_TOKEN_MAX 8192   /* klarna_client_token, a JWT */
+#define PWK_AUTHORIZATION_MAX 1024  /* klarna_authorization_token: it must fit a cookie, sealed */
+#define PWK_CATEGORIES_MAX 8        /* payment method categories on the purchase page */
+#define PWK_ORDER_ID_MAX 64         /* Payway's order id */
 #define PWK_SECRET_MIN 32           /* bytes of PaywayCryptoKey */
 #define PWK_SEAL_DAYS_MAX 31        /* days that a sealed string can be opened, whatever is in it */
 
@@ -35,6 +43,15 @@
 #define PWK_READER_LIFE_S (30 * 24 * 3600)      /* the reader's cookie */
 #define PWK_LOGIN_LIFE_S 600                    /* a login under way */
 #define PWK_SALE_LIFE_S (24 * 3600)             /* a wall left open in a tab */
+#define PWK_SESSION_LIFE_S (48 * 3600)          /* a Klarna session (guide, step 2) */
+#define PWK_GRANT_S (24 * 3600)                 /* how long a purchase opens what Payway does not show yet */
+#define PWK_GRANT_ALARM_S (15 * 60)             /* … and when that is worth an alarm */
+#define PWK_IDENTITY_PAGE_S (55 * 60)           /* life of the token with identity that the purchase page sees to */
+#define PWK_IDENTITY_MIN_S 120                  /* … and that a call at least needs */
+#define PWK_RESUME_LIFE_S 600                   /* an authorization that waits for a login */
+#define PWK_AUTHORIZATION_LIFE_S (65 * 60)      /* Klarna's authorization is dead then (60 min, and some) */
+#define PWK_LOOK_S 5                            /* a returning reader triggers a search this often at most */
+#define PWK_NEGATIVES_MIN 3                     /* complete readings without the order before it counts as absent */
 #define PWK_WALL_RECHECK_S 10                   /* a logged-in reader at the wall is asked about this often at most */
 #define PWK_CLOCK_SKEW_S 300                    /* a record from further in the future than this is not believed */
 #define PWK_SSO2_LEEWAY_S 120                   /* clocks of two hosts; the vendor's own client allows the same */

@@ -159,6 +159,8 @@ const char *pwk_offer_parse(pwk_offer **offer, const char *name, int argc, const
         return "needs products=, the product codes that it gives";
     if (read->trial && !*read->period)
         return "trial=on needs period=, the period that follows the trial";
+    if (read->trial && apr_is_empty_table(read->prices))
+        return "trial=on needs price=, what it costs after the trial: the order button must not stand without it";
     *offer = read;
     return NULL;
 }

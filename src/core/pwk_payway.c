@@ -119,44 +119,37 @@ static pwk_result failure(const pwk_payway_answer *answer, pwk_outcome outcome, 
     return result;
 }
 
-/* A refusal's code and field, as words. Its `message` is left where it is: free text may name a person. The token
- * endpoint speaks OAuth, where the word is called `error` (payway-api §5.1). */
-static pwk_result refusal(const pwk_payway_answer *answer, const struct verdict *v, apr_pool_t *p)
+/* A refusal's code and field, as words; `json` is its body, or NULL. Its `message` is left where it is: free text may
+ * name a person. The token endpoint speaks OAuth, where the word is called `error` (payway-api §5.1). */
+static pwk_result refusal(const pwk_payway_answer *answer, const struct verdict *v, const json_t *json, apr_pool_t *p)
 {
-    json_t *json = NULL;
-    const char *code = NULL;
-    const char *field = NULL;
+    const char *code = pwk_json_text(json, "code", PWK_CODE_MAX, p);
+    const char *field = pwk_json_text(json, "field", PWK_CODE_MAX, p);
 
-    if (is_json(answer) && pwk_json_object(&json, answer->body, answer->len, p).outcome == PWK_OK) {
-        code = pwk_json_text(json, "code", PWK_CODE_MAX, p);
-        code = code ? code : pwk_json_text(json, "error", PWK_CODE_MAX, p);
-        field = pwk_json_text(json, "field", PWK_CODE_MAX, p);
-    }
+    code = code ? code : pwk_json_text(json, "error", PWK_CODE_MAX, p);
     return failure(answer, PWK_REFUSED, code && pwk_text_is_code(code) ? code : v->code,
                    field && pwk_text_is_code(field) ? field : "", v->detail);
 }
 
-/* The body of a success in `*json`; everything else comes back as what it means. */
-static pwk_result judge(json_t **json, const pwk_payway_answer *answer, apr_pool_t *p)
+pwk_result pwk_payway_read_object(const json_t **object, const pwk_payway_answer *answer, apr_pool_t *p)
 {
-    pwk_result result;
+    json_t *json = NULL;
+    pwk_result result = is_json(answer)
+                            ? pwk_json_object(&json, answer->body, answer->len, p)
+                            : failure(answer, PWK_UNAVAILABLE, "bad_content_type", "", "a success that is not JSON");
 
-    *json = NULL;
+    *object = json;
     if (answer->status < 200 || answer->status > 299) {
         const struct verdict *v = verdict_of(answer->status);
 
-        return v->outcome == PWK_REFUSED ? refusal(answer, v, p) : failure(answer, v->outcome, v->code, "", v->detail);
+        return v->outcome == PWK_REFUSED ? refusal(answer, v, json, p)
+                                         : failure(answer, v->outcome, v->code, "", v->detail);
     }
-    if (!is_json(answer)) {
-        return failure(answer, PWK_UNAVAILABLE, "bad_content_type", "", "a success that is not JSON");
-    }
-    result = pwk_json_object(json, answer->body, answer->len, p);
     result.http_status = answer->status;
     return result;
 }
 
-/* A success without what it should hold: also `{"code":…,"message":…}` under a 200. */
-static pwk_result misshapen(const pwk_payway_answer *answer, const char *field)
+pwk_result pwk_payway_misshapen(const pwk_payway_answer *answer, const char *field)
 {
     return failure(answer, PWK_UNAVAILABLE, "bad_answer", field,
                    "a success that lacks this member, or has it in another type");
@@ -170,25 +163,40 @@ static pwk_result success(const pwk_payway_answer *answer)
     return result;
 }
 
-/* judge, and the envelope off. */
-static pwk_result judge_item(const json_t **item, const pwk_payway_answer *answer, apr_pool_t *p)
+pwk_result pwk_payway_read_item(const json_t **item, const pwk_payway_answer *answer, apr_pool_t *p)
 {
-    json_t *json;
-    pwk_result result = judge(&json, answer, p);
+    const json_t *object;
+    pwk_result result = pwk_payway_read_object(&object, answer, p);
 
-    *item = json ? pwk_json_item(json) : NULL;
-    return result.outcome == PWK_OK && !*item ? misshapen(answer, "item") : result;
+    *item = result.outcome == PWK_OK ? pwk_json_item(object) : NULL;
+    return result.outcome == PWK_OK && !*item ? pwk_payway_misshapen(answer, "item") : result;
 }
 
-/* A list's length, or its being too long for us. */
-static int is_bounded(const json_t *list)
+/* Whether `list`, the member `field`, is one; and not too long for us. */
+static pwk_result judge_list(const json_t *list, const pwk_payway_answer *answer, const char *field)
 {
-    return json_array_size(list) <= PWK_ITEMS_MAX;
+    if (!json_is_array(list)) {
+        return pwk_payway_misshapen(answer, field);
+    }
+    if (json_array_size(list) > PWK_ITEMS_MAX) {
+        return failure(answer, PWK_UNAVAILABLE, "too_large", field, "a longer list than is ever read");
+    }
+    return success(answer);
 }
 
-static pwk_result too_long(const pwk_payway_answer *answer, const char *field)
+pwk_result pwk_payway_read_items(const json_t **items, const json_t **object, const pwk_payway_answer *answer,
+                                 apr_pool_t *p)
 {
-    return failure(answer, PWK_UNAVAILABLE, "too_large", field, "a longer list than is ever read");
+    pwk_result result = pwk_payway_read_object(object, answer, p);
+
+    *items = NULL;
+    if (result.outcome == PWK_OK) {
+        const json_t *list = pwk_json_items(*object);
+
+        result = judge_list(list, answer, "items");
+        *items = result.outcome == PWK_OK ? list : NULL;
+    }
+    return result;
 }
 
 /* --- what is read --- */
@@ -210,7 +218,7 @@ pwk_result pwk_payway_read_token(pwk_payway_token *token, const pwk_payway_answe
 {
     const json_t *item;
     const char *access_token;
-    pwk_result result = judge_item(&item, answer, p);
+    pwk_result result = pwk_payway_read_item(&item, answer, p);
 
     *token = (pwk_payway_token){.access_token = ""};
     if (result.outcome != PWK_OK) {
@@ -218,7 +226,7 @@ pwk_result pwk_payway_read_token(pwk_payway_token *token, const pwk_payway_answe
     }
     access_token = pwk_json_text(item, "access_token", PWK_TOKEN_MAX, p);
     if (!access_token || !pwk_text_is_visible(access_token, PWK_TOKEN_MAX)) {
-        return misshapen(answer, "access_token");
+        return pwk_payway_misshapen(answer, "access_token");
     }
     token->access_token = access_token;
     token->expires_in_s = life_of(item);
@@ -229,7 +237,7 @@ pwk_result pwk_payway_read_me(pwk_payway_me *me, const pwk_payway_answer *answer
 {
     const json_t *item;
     const char *id;
-    pwk_result result = judge_item(&item, answer, p);
+    pwk_result result = pwk_payway_read_item(&item, answer, p);
 
     *me = (pwk_payway_me){.id = ""};
     if (result.outcome != PWK_OK) {
@@ -237,7 +245,7 @@ pwk_result pwk_payway_read_me(pwk_payway_me *me, const pwk_payway_answer *answer
     }
     id = pwk_json_text(item, "id", PWK_ACCOUNT_MAX, p);
     if (!id || !pwk_text_is_visible(id, PWK_ACCOUNT_MAX)) {
-        return misshapen(answer, "id");
+        return pwk_payway_misshapen(answer, "id");
     }
     me->id = id;
     return success(answer);
@@ -249,7 +257,7 @@ pwk_result pwk_payway_read_products(apr_array_header_t **codes, const char **acc
     const json_t *item;
     const json_t *products;
     const char *id;
-    pwk_result result = judge_item(&item, answer, p);
+    pwk_result result = pwk_payway_read_item(&item, answer, p);
 
     *codes = apr_array_make(p, 8, sizeof(const char *));
     *account = "";
@@ -257,11 +265,9 @@ pwk_result pwk_payway_read_products(apr_array_header_t **codes, const char **acc
         return result;
     }
     products = json_object_get(item, "active_products");
-    if (!json_is_array(products)) {
-        return misshapen(answer, "active_products");
-    }
-    if (!is_bounded(products)) {
-        return too_long(answer, "active_products");
+    result = judge_list(products, answer, "active_products");
+    if (result.outcome != PWK_OK) {
+        return result;
     }
     for (size_t i = 0; i < json_array_size(products); i++) {
         const char *code = json_string_value(json_array_get(products, i));
@@ -367,20 +373,13 @@ static int read_period(pwk_period *period, const json_t *item, apr_pool_t *p)
 
 pwk_result pwk_payway_read_periods(apr_array_header_t **periods, const pwk_payway_answer *answer, apr_pool_t *p)
 {
-    json_t *json;
+    const json_t *object;
     const json_t *items;
-    pwk_result result = judge(&json, answer, p);
+    pwk_result result = pwk_payway_read_items(&items, &object, answer, p);
 
     *periods = apr_array_make(p, 4, sizeof(pwk_period));
     if (result.outcome != PWK_OK) {
         return result;
-    }
-    items = pwk_json_items(json);
-    if (!items) {
-        return misshapen(answer, "items");
-    }
-    if (!is_bounded(items)) {
-        return too_long(answer, "items");
     }
     for (size_t i = 0; i < json_array_size(items) && (*periods)->nelts < PWK_PERIODS_MAX; i++) {
         pwk_period period;
@@ -396,7 +395,7 @@ pwk_result pwk_payway_read_product(pwk_payway_product *product, const pwk_payway
 {
     const json_t *item;
     const char *name;
-    pwk_result result = judge_item(&item, answer, p);
+    pwk_result result = pwk_payway_read_item(&item, answer, p);
 
     *product = (pwk_payway_product){.name = "", .description = ""};
     if (result.outcome != PWK_OK) {
@@ -404,7 +403,7 @@ pwk_result pwk_payway_read_product(pwk_payway_product *product, const pwk_payway
     }
     name = pwk_text_clean(json_string_value(json_object_get(item, "name")), PWK_TEXT_MAX, p);
     if (!*name) {
-        return misshapen(answer, "name");
+        return pwk_payway_misshapen(answer, "name");
     }
     product->name = name;
     product->description = pwk_text_clean(json_string_value(json_object_get(item, "description")), PWK_TEXT_MAX, p);

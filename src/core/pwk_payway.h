@@ -5,16 +5,19 @@
 
 #include <apr_pools.h>
 #include <apr_tables.h>
+#include <apr_time.h>
+#include <jansson.h>
 
 #include "pwk_result.h"
 
 /* What to send; the host is not part of it. */
 typedef struct {
-    const char *method;       /* "GET" or "POST" */
-    const char *path;         /* with query, encoded */
-    const char *content_type; /* of the body, or NULL */
-    const char *body;         /* or NULL */
-    int once;                 /* a repetition would be refused (a one-time ticket): sent on a connection of its own */
+    const char *method;          /* "GET" or "POST" */
+    const char *path;            /* with query, encoded */
+    const char *content_type;    /* of the body, or NULL */
+    const char *body;            /* or NULL */
+    int once;                    /* a repetition would be refused, or order twice: sent on a connection of its own */
+    apr_interval_time_t timeout; /* deadline of the whole call; 0: the site's */
 } pwk_payway_request;
 
 /* What came back. */
@@ -52,6 +55,8 @@ typedef struct {
 } pwk_payway_product;
 
 #define PWK_SCOPES_IDENTITY "/external/me/w /external/klarna_payments/w"
+/* A scope that not every API user has is asked for alone: a refusal must not cost the others. */
+#define PWK_SCOPE_ORDERS "/external/order/r"
 #define PWK_SCOPES_PLAIN "/external/account/r /external/product/r /external/klarna_payments/r"
 
 /* POST /api/authorization/access_token, with a ticket (a token with identity) or without one (NULL: grant "none"). */
@@ -80,5 +85,18 @@ pwk_result pwk_payway_read_products(apr_array_header_t **codes, const char **acc
  * most PWK_PERIODS_MAX; one that cannot be read is passed over. An empty list is PWK_OK: there are none. */
 pwk_result pwk_payway_read_periods(apr_array_header_t **periods, const pwk_payway_answer *answer, apr_pool_t *p);
 pwk_result pwk_payway_read_product(pwk_payway_product *product, const pwk_payway_answer *answer, apr_pool_t *p);
+
+/* What every reader begins with, here and in pwk_order; JSON lives as long as `p`.
+ *
+ * The answer's object, whatever the status: NULL when it does not say that it is JSON, or is no strict one. PWK_OK for a
+ * 2xx with an object, else what it means (above). */
+pwk_result pwk_payway_read_object(const json_t **object, const pwk_payway_answer *answer, apr_pool_t *p);
+/* The same with the envelope off (pwk_json_item), and the list of `{"items":[…]}`, of PWK_ITEMS_MAX members at most, with
+ * the object around it. `*item` and `*items` are NULL unless PWK_OK. */
+pwk_result pwk_payway_read_item(const json_t **item, const pwk_payway_answer *answer, apr_pool_t *p);
+pwk_result pwk_payway_read_items(const json_t **items, const json_t **object, const pwk_payway_answer *answer,
+                                 apr_pool_t *p);
+/* "bad_answer": a success without `field`, which it should hold. */
+pwk_result pwk_payway_misshapen(const pwk_payway_answer *answer, const char *field);
 
 #endif

@@ -24,6 +24,7 @@ typedef struct {
     const char *field;  /* the field at fault, or "" */
     const char *detail; /* for the log, bounded and printable */
     int retry_after_s;  /* what Retry-After said; 0: nothing */
+    int unsent;         /* proven: not a byte of the request left this host, so nothing can have been done with it */
 } pwk_result;
 
 /* Success. */

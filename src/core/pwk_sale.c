@@ -23,6 +23,7 @@ static const struct {
   texts[] =
       {
           {"path", offsetof(pwk_sale, path)},
+          {"language", offsetof(pwk_sale, language)},
           {"traffic_source", offsetof(pwk_sale, traffic_source)},
           {"merchant_reference", offsetof(pwk_sale, merchant_reference)},
 },
@@ -67,7 +68,7 @@ static apr_array_header_t *read_list(const json_t *array, apr_pool_t *p)
     return list;
 }
 
-apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_time_t now, apr_pool_t *p)
+apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_pool_t *p)
 {
     json_t *json;
     json_int_t made;
@@ -96,10 +97,14 @@ apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr
     }
     if (!pwk_url_is_local(read.path))
         return APR_EINVAL;
-    if (now - read.made > apr_time_from_sec(PWK_SALE_LIFE_S) || read.made - now > apr_time_from_sec(PWK_CLOCK_SKEW_S))
-        return APR_TIMEUP;
     *sale = read;
     return APR_SUCCESS;
+}
+
+int pwk_sale_is_fresh(const pwk_sale *sale, apr_time_t now)
+{
+    return now - sale->made <= apr_time_from_sec(PWK_SALE_LIFE_S)
+           && sale->made - now <= apr_time_from_sec(PWK_CLOCK_SKEW_S);
 }
 
 int pwk_sale_offers(const pwk_sale *sale, const char *offer)

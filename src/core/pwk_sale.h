@@ -10,6 +10,7 @@
 /* Each member is a directive's value at the wall that sold. Texts are never NULL. */
 typedef struct {
     const char *path;                     /* path and query of the article: where the reader continues */
+    const char *language;                 /* of the wall: the pages that follow speak it too */
     apr_array_header_t *offers;           /* const char *: names of the offers shown; no other can be bought with it */
     apr_time_t made;                      /* whole seconds */
     int disable_account_info_overwrite;   /* create_session (guide, step 2) */
@@ -25,9 +26,12 @@ typedef struct {
 /* The text that is sealed, in `p`. */
 const char *pwk_sale_write(const pwk_sale *sale, apr_pool_t *p);
 
-/* Reads it back, in `p`. APR_EINVAL for anything that pwk_sale_write does not make, and APR_TIMEUP for a sale older than
- * PWK_SALE_LIFE_S: prices and settings may have changed, the reader is shown the offers anew. */
-apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_time_t now, apr_pool_t *p);
+/* Reads it back, in `p`. APR_EINVAL for anything that pwk_sale_write does not make. */
+apr_status_t pwk_sale_read(pwk_sale *sale, const char *text, apr_size_t len, apr_pool_t *p);
+
+/* Whether it is younger than PWK_SALE_LIFE_S. After that prices and settings may have changed, and the reader is shown the
+ * offers anew; a sale that the ledger took over in time holds as long as its purchase. */
+int pwk_sale_is_fresh(const pwk_sale *sale, apr_time_t now);
 
 /* Whether `offer` was on that wall. */
 int pwk_sale_offers(const pwk_sale *sale, const char *offer);

@@ -50,6 +50,7 @@ struct pwk_seal {
 static const char *const purpose_names[PWK_SEAL_PURPOSES] = {
     [PWK_SEAL_READER] = "reader", [PWK_SEAL_LOGIN] = "login", [PWK_SEAL_STATE] = "state",
     [PWK_SEAL_SALE] = "sale",     [PWK_SEAL_CACHE] = "cache",
+    [PWK_SEAL_LEDGER] = "ledger", [PWK_SEAL_RESUME] = "resume",
 };
 
 static apr_status_t forget(void *data)

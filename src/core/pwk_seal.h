@@ -19,6 +19,8 @@ typedef enum {
     PWK_SEAL_STATE,
     PWK_SEAL_SALE,
     PWK_SEAL_CACHE,
+    PWK_SEAL_LEDGER,
+    PWK_SEAL_RESUME,
     PWK_SEAL_PURPOSES
 } pwk_seal_purpose;
 

@@ -50,19 +50,6 @@ static json_t *claims_of(const pwk_sso2_client *client, apr_time_t now, int life
     return claims;
 }
 
-/* A User-Agent is whatever a client likes to send; SSO2 shows it to people as the name of a device. */
-static const char *visible_agent(const char *agent, apr_pool_t *p)
-{
-    char *seen = apr_pstrndup(p, agent ? agent : "", PWK_USER_AGENT_MAX);
-
-    for (char *c = seen; *c; c++) {
-        if (*c < 0x20 || *c > 0x7e) {
-            *c = '?';
-        }
-    }
-    return seen;
-}
-
 static json_t *call_claims(const pwk_sso2_client *client, const pwk_sso2_visitor *visitor, apr_time_t now,
                            apr_pool_t *p)
 {
@@ -70,7 +57,7 @@ static json_t *call_claims(const pwk_sso2_client *client, const pwk_sso2_visitor
 
     json_object_set_new(claims, "sid", json_string(visitor->sid));
     json_object_set_new(claims, "ipa", json_string(visitor->address));
-    json_object_set_new(claims, "uas", json_string(visible_agent(visitor->user_agent, p)));
+    json_object_set_new(claims, "uas", json_string(pwk_text_printable(visitor->user_agent, PWK_USER_AGENT_MAX, p)));
     return claims;
 }
 

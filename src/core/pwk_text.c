@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
 #include <openssl/crypto.h>
 
 #include "pwk_limits.h"
@@ -179,6 +180,18 @@ int pwk_text_is_visible(const char *text, apr_size_t max)
         }
     }
     return i > 0;
+}
+
+const char *pwk_text_printable(const char *text, apr_size_t max, apr_pool_t *p)
+{
+    char *seen = apr_pstrndup(p, text ? text : "", max);
+
+    for (char *c = seen; *c; c++) {
+        if (*c < 0x20 || *c > 0x7e) {
+            *c = '?';
+        }
+    }
+    return seen;
 }
 
 int pwk_text_same_secret(const char *a, const char *b)

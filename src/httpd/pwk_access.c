@@ -114,15 +114,24 @@ static int worth_asking(pwk_visit *visit, const pwk_dir *dir, const pwk_verdict 
     return pwk_visit_is_navigation(visit) && (age >= pwk_dir_refresh_interval(dir) || age < 0);
 }
 
+/* The verdict once more before it keeps a reader out: by a newer record that is at hand, else by Payway's word. */
+static void reconsider(pwk_verdict *verdict, pwk_visit *visit, const pwk_dir *dir, const pwk_requirement *requirement)
+{
+    if (verdict->kind == PWK_VERDICT_NO_PRODUCT && pwk_visit_look(visit))
+        *verdict = pwk_visit_verdict(visit, dir, requirement);
+    if (worth_asking(visit, dir, verdict)) {
+        pwk_refresh_now(visit);
+        *verdict = pwk_visit_verdict(visit, dir, requirement);
+    }
+}
+
 static authz_status last_word(request_rec *r, pwk_gate *gate, const pwk_requirement *requirement, pwk_verdict verdict)
 {
     pwk_visit *visit = gate->visit;
     const pwk_dir *dir = pwk_config_dir(r);
     /* Under a foreign AuthType check_authn was not ours: this is where Payway may be asked. */
-    if (!gate->authn && worth_asking(visit, dir, &verdict)) {
-        pwk_refresh_now(visit);
-        verdict = pwk_visit_verdict(visit, dir, requirement);
-    }
+    if (!gate->authn)
+        reconsider(&verdict, visit, dir, requirement);
     gate->verdict = verdict;
     if (verdict.kind == PWK_VERDICT_GRANTED)
         return AUTHZ_GRANTED;
@@ -215,10 +224,8 @@ int pwk_access_authn(request_rec *r)
     requirement = pwk_gate_requirement(gate);
     gate->verdict = pwk_visit_verdict(visit, dir, &requirement);
     /* A sub-request may only be a look at what a directory holds: it asks where nothing else will do. */
-    if (worth_asking(visit, dir, &gate->verdict) && (!r->main || gate->verdict.kind == PWK_VERDICT_UNAVAILABLE)) {
-        pwk_refresh_now(visit);
-        gate->verdict = pwk_visit_verdict(visit, dir, &requirement);
-    }
+    if (!r->main || gate->verdict.kind == PWK_VERDICT_UNAVAILABLE)
+        reconsider(&gate->verdict, visit, dir, &requirement);
     if ((gate->verdict.kind == PWK_VERDICT_GRANTED || gate->verdict.kind == PWK_VERDICT_NO_PRODUCT)
         && (!gate->asked || lines_grant(r, gate) || gate->verdict.kind == PWK_VERDICT_GRANTED)) {
         /* The Require lines have the last word: if ours deny after all, the reader meets the wall (last_word). */

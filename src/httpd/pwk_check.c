@@ -1,5 +1,6 @@
 #include "pwk_check.h"
 
+#include <apr_dbd.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <string.h>
@@ -113,7 +114,8 @@ static void resolve_base(checking *c, pwk_site *site, const pwk_server *server)
     site->login_cookie = site->secure ? "__Host-payway-login" : "payway-login";
     site->own_cookies[0] = site->cookie;
     site->own_cookies[1] = site->login_cookie;
-    site->own_cookies[2] = site->secure ? "__Host-payway-resume" : "payway-resume";
+    site->resume_cookie = site->secure ? "__Host-payway-resume" : "payway-resume";
+    site->own_cookies[2] = site->resume_cookie;
     site->own_cookies[3] = NULL;
 }
 
@@ -133,7 +135,9 @@ static void make_seal(checking *c, pwk_site *site, const pwk_server *server)
         fail(c, PWKLOG(0114), "PaywayCryptoKey cannot be used: libcrypto refused it");
 }
 
-static const char *const templates[] = {"wall.shtml", "offer.shtml", "login.shtml", "logout.shtml", "error.shtml"};
+static const char *const templates[] = {"wall.shtml",     "offer.shtml", "login.shtml",
+                                        "logout.shtml",   "error.shtml", "purchase.shtml",
+                                        "category.shtml", "wait.shtml",  "confirm.shtml"};
 
 static void find_pages(checking *c, pwk_site *site, const pwk_server *server)
 {
@@ -169,10 +173,29 @@ static int child_can_write(const char *dir)
     return (info.st_mode & (S_IWOTH | S_IXOTH)) == (S_IWOTH | S_IXOTH);
 }
 
-static void check_ledger(checking *c, const pwk_server *server)
+static void check_ledger(checking *c, const pwk_site *site, const pwk_server *server)
 {
+    const apr_dbd_driver_t *driver;
     const char *dir;
-    if (!server->ledger_driver || strcmp(server->ledger_driver, "sqlite3"))
+    if (!server->ledger_driver) {
+        if (site->offers->nelts)
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, c->server,
+                         PWKLOG(0131) "%s: PaywayLedger is missing: nothing is sold here, the buttons lead to the "
+                                      "portal's shop",
+                         where(c));
+        return;
+    }
+    apr_dbd_init(c->p);
+    if (apr_dbd_get_driver(c->p, server->ledger_driver, &driver) != APR_SUCCESS) {
+        fail(c, PWKLOG(0132), "PaywayLedger %s: APR has no such driver: install it (Debian: libaprutil1-dbd-%s)",
+             server->ledger_driver, server->ledger_driver);
+        return;
+    }
+    if (!site->terms_url || !site->privacy_url || !site->withdrawal_url)
+        warn(c, PWKLOG(0133),
+             "PaywayTermsURL, PaywayPrivacyURL and PaywayWithdrawalURL: a reader must find all three at the order "
+             "button");
+    if (strcmp(server->ledger_driver, "sqlite3"))
         return;
     dir = ap_make_dirstr_parent(c->p, server->ledger_params);
     if (!child_can_write(dir))
@@ -376,6 +399,13 @@ static int is_ours(const pwk_server *server)
     return server->organisation || server->client_id || server->crypto_key;
 }
 
+static apr_array_header_t *klarnas_hosts(apr_pool_t *p)
+{
+    apr_array_header_t *hosts = apr_array_make(p, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(hosts, const char *) = "*.klarna.com";
+    return hosts;
+}
+
 static void make_site(checking *c)
 {
     pwk_server *server = pwk_config_server(c->server);
@@ -393,6 +423,12 @@ static void make_site(checking *c)
     site->login = server->login == -1 ? PWK_LOGIN_PORTAL : server->login;
     site->timeout = server->timeout == -1 ? apr_time_from_sec(10) : server->timeout;
     site->connect_timeout = server->connect_timeout == -1 ? apr_time_from_sec(2) : server->connect_timeout;
+    site->order_timeout = server->order_timeout == -1 ? apr_time_from_sec(60) : server->order_timeout;
+    site->ledger_driver = server->ledger_driver;
+    site->ledger_params = server->ledger_params;
+    site->klarna_sdk = server->klarna_sdk ? server->klarna_sdk : "https://x.klarnacdn.net/kp/lib/v1/api.js";
+    site->klarna_hosts = server->klarna_hosts ? server->klarna_hosts : apr_array_make(c->p, 1, sizeof(const char *));
+    site->redirect_hosts = server->redirect_hosts ? server->redirect_hosts : klarnas_hosts(c->p);
     site->ca_file = server->ca_file;
     site->http_proxy = server->http_proxy;
     site->terms_url = server->terms_url;
@@ -400,10 +436,11 @@ static void make_site(checking *c)
     site->withdrawal_url = server->withdrawal_url;
     resolve_hosts(c, site, server);
     resolve_base(c, site, server);
+    site->environment = server->environment ? server->environment : site->api;
     if (!server->crypto_key || !c->errors)
         make_seal(c, site, server);
     find_pages(c, site, server);
-    check_ledger(c, server);
+    check_ledger(c, site, server);
     check_products(c, site);
     check_offers(c, site);
     tree = subtree_of(c->server);

@@ -37,6 +37,10 @@ enum { PWK_LOGIN_PORTAL, PWK_LOGIN_FORM };
     M(apr_array_header_t *, offers, NULL) /* pwk_offer * */                                                            \
     M(apr_interval_time_t, timeout, -1)                                                                                \
     M(apr_interval_time_t, connect_timeout, -1)                                                                        \
+    M(apr_interval_time_t, order_timeout, -1)                                                                          \
+    M(const char *, klarna_sdk, NULL)                                                                                  \
+    M(apr_array_header_t *, klarna_hosts, NULL)   /* const char * */                                                   \
+    M(apr_array_header_t *, redirect_hosts, NULL) /* const char * */                                                   \
     M(const char *, ca_file, NULL)                                                                                     \
     M(const char *, http_proxy, NULL)                                                                                  \
     M(const char *, terms_url, NULL)                                                                                   \
@@ -69,10 +73,10 @@ typedef struct pwk_site {
     server_rec *server;
     const char *api, *sso, *portal; /* base URLs without a trailing slash */
     const char *base_url, *base_host, *origin;
-    int secure;                        /* the site is https; its scheme decides, not the connection's */
-    const char *path;                  /* "/payway" */
-    const char *cookie, *login_cookie; /* names */
-    const char *own_cookies[4];        /* names taken out of what a backend sees; NULL-terminated */
+    int secure;                                        /* the site is https; its scheme decides, not the connection's */
+    const char *path;                                  /* "/payway" */
+    const char *cookie, *login_cookie, *resume_cookie; /* names */
+    const char *own_cookies[4];                        /* names taken out of what a backend sees; NULL-terminated */
     pwk_sso2_client client;
     pwk_seal *seal;
     const char *context;       /* tells this site's entries in the cache from another's */
@@ -80,8 +84,13 @@ typedef struct pwk_site {
     apr_uint64_t named_hash;
     apr_array_header_t *offers; /* pwk_offer * */
     int identify, login;
-    apr_interval_time_t timeout, connect_timeout;
+    apr_interval_time_t timeout, connect_timeout, order_timeout;
     const char *ca_file, *http_proxy;
+    const char *environment;                           /* of a purchase: "stage", "production", or the API's URL */
+    const char *ledger_driver, *ledger_params;         /* NULL: buyers are sent to the portal's shop */
+    struct pwk_ledger *ledger;                         /* made in child_init; NULL: none, or it could not be */
+    const char *klarna_sdk;                            /* URL of the widget's script */
+    apr_array_header_t *klarna_hosts, *redirect_hosts; /* const char * */
     const char *terms_url, *privacy_url, *withdrawal_url;
     const char *pages;          /* directory of the templates */
     ap_conf_vector_t *page_dir; /* per-directory configuration of the templates: SSI without exec */

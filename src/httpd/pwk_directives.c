@@ -7,6 +7,7 @@
 #include <http_core.h>
 #include <stddef.h>
 
+#include "../core/pwk_klarna.h"
 #include "../core/pwk_limits.h"
 #include "../core/pwk_text.h"
 #include "../core/pwk_url.h"
@@ -265,6 +266,19 @@ static const char *set_timeout(cmd_parms *cmd, void *dir, const char *whole, con
     return wrong;
 }
 
+static const char *set_order_timeout(cmd_parms *cmd, void *dir, const char *value)
+{
+    (void)dir;
+    return read_time(cmd, &server_of(cmd)->order_timeout, value, apr_time_from_sec(1));
+}
+
+static const char *add_host(cmd_parms *cmd, void *dir, const char *value)
+{
+    (void)dir;
+    return add_word(cmd, &MEMBER(apr_array_header_t *, server_of(cmd), cmd), value,
+                    pwk_klarna_host_is_wrong(value, cmd->temp_pool));
+}
+
 static const char *set_proxy(cmd_parms *cmd, void *dir, const char *value)
 {
     apr_uri_t uri;
@@ -429,7 +443,7 @@ const command_rec pwk_directives[] = {
     AP_INIT_TAKE1("PaywayCache", set_cache, NULL, RSRC_CONF,
         "PROVIDER[:ARGS] -- none -- Cache of tokens, reader records and prices, a socache provider: shmcb:PATH(BYTES) or redis:HOST:PORT. Whole server. It may vanish at any time: everything in it can be fetched again."),
     AP_INIT_TAKE2("PaywayLedger", set_ledger, NULL, RSRC_CONF,
-        "sqlite3 PATH|pgsql PARAMS -- none -- Database of purchases. Its directory must be writable for the server's user."),
+        "sqlite3 PATH|pgsql PARAMS -- none -- Database of purchases, needed to sell with Klarna Payments; without it the buttons lead to the portal's shop. Its directory must be writable for the server's user."),
     AP_INIT_TAKE1("PaywayIdentify", set_identify, NULL, RSRC_CONF,
         "wall|on|off -- wall -- When a page view without our cookie goes to SSO2 once to see whether the browser is logged in: at the wall, also under PaywayReader On, or never."),
     AP_INIT_TAKE1("PaywayLogin", set_login, NULL, RSRC_CONF,
@@ -438,10 +452,18 @@ const command_rec pwk_directives[] = {
         "NAME KEY=VALUE ... -- none -- Something for sale: code= (package or campaign), products= (codes it gives, comma-separated), type= (recurring or limited), period= (id), trial=on, start= (date or +3d), title=, title.en=, price=, price.en= (texts for where Payway gives none)."),
     AP_INIT_TAKE12("PaywayTimeout", set_timeout, NULL, RSRC_CONF,
         "TIME [CONNECT] -- 10s 2s -- Deadline of a call to Payway as a whole, and of connecting."),
+    AP_INIT_TAKE1("PaywayOrderTimeout", set_order_timeout, NULL, RSRC_CONF,
+        "TIME -- 60s -- Deadline of placing an order: Klarna and the account's update take their time. An answer that comes later is found out by asking."),
     AP_INIT_TAKE1("PaywayCACertificateFile", set_server_file, SERVER(ca_file), RSRC_CONF,
         "PATH -- the system's -- CA certificates (PEM) for calls to Payway."),
     AP_INIT_TAKE1("PaywayHttpProxy", set_proxy, NULL, RSRC_CONF,
         "URL -- none -- Proxy for calls to Payway; one in the environment is never used."),
+    AP_INIT_TAKE1("PaywayKlarnaSDK", set_server_link, SERVER(klarna_sdk), RSRC_CONF,
+        "URL -- https://x.klarnacdn.net/kp/lib/v1/api.js -- Script of Klarna's widget."),
+    AP_INIT_ITERATE("PaywayKlarnaHosts", add_host, SERVER(klarna_hosts), RSRC_CONF,
+        "HOST ... -- none -- Further hosts of Klarna's that the purchase page may load from: www.example.com or *.example.com."),
+    AP_INIT_ITERATE("PaywayRedirectHosts", add_host, SERVER(redirect_hosts), RSRC_CONF,
+        "HOST ... -- *.klarna.com -- Where a reader may be sent after the order; an address elsewhere is skipped, and the confirmation shown at once."),
     AP_INIT_TAKE1("PaywayTermsURL", set_server_link, SERVER(terms_url), RSRC_CONF,
         "URL -- none -- Terms of sale, linked beside the offers."),
     AP_INIT_TAKE1("PaywayPrivacyURL", set_server_link, SERVER(privacy_url), RSRC_CONF,

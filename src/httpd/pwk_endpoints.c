@@ -6,7 +6,9 @@
 
 #include "../core/pwk_url.h"
 #include "pwk_assets.h"
+#include "pwk_authorize.h"
 #include "pwk_buy.h"
+#include "pwk_checkout.h"
 #include "pwk_identify.h"
 #include "pwk_login.h"
 #include "pwk_pages.h"
@@ -22,28 +24,38 @@ static const pwk_endpoint endpoints[] = {
     {"/me", GET, pwk_wall_me, 0, 0},
     {"/offers", GET, pwk_wall_offers, 0, 0},
     {"/buy", POST, pwk_buy_handler, 0, 0},
+    {"/purchase/*", GET, pwk_checkout_purchase, 0, 0},
+    {"/purchase/*/state", GET, pwk_checkout_state, 0, 0},
+    {"/authorize/*", POST, pwk_authorize_handler, 0, 0},
+    {"/confirm/*", GET, pwk_checkout_confirm, 0, 0},
     {"/wall", GET, pwk_wall_handler, 1, 0},
-    {"/assets/", GET, pwk_assets_handler, 0, 1},
+    {"/assets/*", GET, pwk_assets_handler, 0, 1},
 };
+
+/* Whether `uri` is the address `name`, whose '*' stands for one segment, which goes to `*rest`. */
+static int matches(const char **rest, const char *uri, const char *name, apr_pool_t *p)
+{
+    const char *star = strchr(name, '*');
+    size_t len = star ? (size_t)(star - name) : strlen(name), segment;
+    *rest = "";
+    if (!star || strncmp(uri, name, len))
+        return !star && !strcmp(uri, name);
+    segment = strcspn(uri + len, "/");
+    *rest = apr_pstrmemdup(p, uri + len, segment);
+    return segment && !strcmp(uri + len + segment, star + 1);
+}
 
 static const pwk_endpoint *find(const request_rec *r, const pwk_site *site, const char *uri, const char **rest)
 {
     size_t len = strlen(site->path);
     if (!uri || strncmp(uri, site->path, len))
         return NULL;
-    uri += len;
     for (size_t i = 0; i < sizeof(endpoints) / sizeof(*endpoints); i++) {
         const pwk_endpoint *endpoint = &endpoints[i];
-        size_t name_len = strlen(endpoint->name);
-        int takes_more = endpoint->name[name_len - 1] == '/';
-        if (strncmp(uri, endpoint->name, name_len)
-            || (takes_more ? strchr(uri + name_len, '/') != NULL : uri[name_len]))
+        if (!matches(rest, uri + len, endpoint->name, r->pool))
             continue;
         /* A browser that asks for the wall by its URL asks for nothing that exists. */
-        if (endpoint->inside && !r->prev)
-            return NULL;
-        *rest = uri + name_len;
-        return endpoint;
+        return endpoint->inside && !r->prev ? NULL : endpoint;
     }
     return NULL;
 }

@@ -7,7 +7,7 @@
 typedef int pwk_endpoint_handler(request_rec *r, pwk_visit *visit);
 
 typedef struct pwk_endpoint {
-    const char *name; /* what follows PaywayPath: "/login"; "/assets/" takes one more segment */
+    const char *name; /* what follows PaywayPath: "/login"; '*' is one segment */
     int methods;      /* 1 << M_GET and so on */
     pwk_endpoint_handler *handler;
     int inside;      /* reached by an internal redirect of ours alone: the wall */

@@ -9,6 +9,7 @@
 
 #include "../core/pwk_form.h"
 #include "../core/pwk_json.h"
+#include "../core/pwk_klarna.h"
 #include "../core/pwk_limits.h"
 #include "../core/pwk_text.h"
 #include "../core/pwk_url.h"
@@ -80,10 +81,35 @@ static apr_status_t repeat_languages(ap_filter_t *f, const pwk_page *page, const
     return APR_SUCCESS;
 }
 
+/* One category alone is not a choice: no radio button, and it is the one. Without any the widget shows what it has. */
+static apr_status_t repeat_categories(ap_filter_t *f, const pwk_page *page, const char *fragment)
+{
+    apr_pool_t *p = f->r->pool;
+    int chosen = 0;
+    for (int i = 0; page->categories && i < page->categories->nelts; i++) {
+        const pwk_klarna_category *category = &APR_ARRAY_IDX(page->categories, i, pwk_klarna_category);
+        apr_table_t *env = apr_table_copy(p, f->r->subprocess_env);
+        apr_table_setn(env, "CATEGORY_ID", category->identifier);
+        apr_table_setn(env, "CATEGORY_NAME", pwk_text_clean(category->name, PWK_TEXT_MAX, p));
+        apr_table_setn(env, "CATEGORY_LOGO", category->logo);
+        apr_table_setn(env, "CATEGORY_INPUT_ID", apr_psprintf(p, "payway-category-%d", i));
+        apr_table_setn(env, "CATEGORY_CONTAINER_ID", apr_psprintf(p, "payway-klarna-%d", i));
+        if (page->categories->nelts == 1 || (!chosen && !pwk_klarna_is_credit(category->identifier))) {
+            apr_table_setn(env, "CATEGORY_CHECKED", "1");
+            chosen = 1;
+        }
+        run_fragment(f, page, fragment, env);
+    }
+    return APR_SUCCESS;
+}
+
 static const struct {
     const char *name;
     apr_status_t (*repeat)(ap_filter_t *f, const pwk_page *page, const char *fragment);
-} lists[] = {{"offers", repeat_offers}, {"periods", repeat_periods}, {"languages", repeat_languages}};
+} lists[] = {{"offers", repeat_offers},
+             {"periods", repeat_periods},
+             {"languages", repeat_languages},
+             {"categories", repeat_categories}};
 
 /* `<!--#payway offers="offer.shtml" -->`: repeats a fragment for each of a list. */
 static apr_status_t element(include_ctx_t *ctx, ap_filter_t *f, apr_bucket_brigade *bb)
@@ -105,7 +131,7 @@ static apr_status_t element(include_ctx_t *ctx, ap_filter_t *f, apr_bucket_briga
         }
         if (!known) {
             ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, f->r,
-                          PWKLOG(0071) "%s: #payway has no list \"%s\": use offers, periods or languages",
+                          PWKLOG(0071) "%s: #payway has no list \"%s\": use offers, periods, languages or categories",
                           f->r->filename, tag);
             SSI_CREATE_ERROR_BUCKET(ctx, f, bb);
             return APR_SUCCESS;
@@ -220,6 +246,8 @@ int pwk_pages_send(request_rec *r, pwk_page *page)
     apr_table_setn(r->headers_out, "Content-Language", page->language);
     apr_table_mergen(r->headers_out, "Vary", "Accept-Language");
     pwk_pages_headers(r, page->site);
+    if (page->policy)
+        apr_table_setn(r->headers_out, "Content-Security-Policy", page->policy);
     pwk_gate_of(r)->page = page;
     r->subprocess_env = apr_table_overlay(r->pool, r->subprocess_env, page->vars);
     return send_template(r, page);
@@ -268,7 +296,19 @@ pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_
     return page;
 }
 
-int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place)
+void pwk_pages_speak(pwk_page *page, request_rec *r, const char *language)
+{
+    const char *const *names;
+    int count = pwk_dir_languages(page->dir, &names);
+    for (int i = 0; i < count && !pwk_form_find(r->args, "lang", r->pool); i++) {
+        if (!strcmp(names[i], language)) {
+            page->language = names[i];
+            set(page, "PAYWAY_LANG", names[i]);
+        }
+    }
+}
+
+pwk_page *pwk_pages_make_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place)
 {
     pwk_page *page = pwk_pages_make(r, visit, "error.shtml", status, place ? place : "/");
     const char *incident = pwk_seal_random(6, r->pool);
@@ -276,7 +316,12 @@ int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *co
     set(page, "ERROR_INCIDENT", incident);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, PWKLOG(0074) "error page %s, status %d, incident %s", code, status,
                   incident ? incident : "-");
-    return pwk_pages_send(r, page);
+    return page;
+}
+
+int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place)
+{
+    return pwk_pages_send(r, pwk_pages_make_error(r, visit, status, code, place));
 }
 
 int pwk_pages_json(request_rec *r, int status, const json_t *json)

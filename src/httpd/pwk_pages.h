@@ -13,10 +13,12 @@ typedef struct pwk_page {
     const char *template_name; /* "wall.shtml" */
     const char *language;
     int status;
-    const char *place;            /* where the reader continues: path and query */
-    apr_array_header_t *offers;   /* pwk_offer_shown; may be NULL */
-    const pwk_offer_shown *offer; /* in a fragment: the one being shown */
-    const char *sale;             /* sealed; "" without offers */
+    const char *place;              /* where the reader continues: path and query */
+    apr_array_header_t *offers;     /* pwk_offer_shown; may be NULL */
+    const pwk_offer_shown *offer;   /* in a fragment: the one being shown */
+    const char *sale;               /* sealed; "" without offers */
+    const char *policy;             /* Content-Security-Policy; NULL: that of pages without Klarna */
+    apr_array_header_t *categories; /* pwk_klarna_category; may be NULL */
     apr_table_t *vars;
 } pwk_page;
 
@@ -37,7 +39,11 @@ pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_
 int pwk_pages_send(request_rec *r, pwk_page *page);
 int pwk_pages_send_fragment(request_rec *r);
 
-/* error.shtml with ERROR_CODE `code` and an id that is in the log as well. */
+/* The page speaks `language`, unless the reader's link says another. */
+void pwk_pages_speak(pwk_page *page, request_rec *r, const char *language);
+
+/* error.shtml with ERROR_CODE `code` and an id that is in the log as well; made, and sent at once. */
+pwk_page *pwk_pages_make_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place);
 int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place);
 
 /* Headers of a response that is ours: no-store, CSP, no framing, no sniffing. `script` is the sources of

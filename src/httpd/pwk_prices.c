@@ -202,14 +202,12 @@ static apr_array_header_t *read_periods(const json_t *list, apr_pool_t *p)
     return periods;
 }
 
-static void show(pwk_offer_shown *shown, const pwk_site *site, const pwk_offer *offer, const char *selected,
-                 apr_pool_t *p)
+void pwk_prices_show(pwk_offer_shown *shown, const pwk_site *site, const pwk_offer *offer, apr_pool_t *p)
 {
     const char *text = text_of(site, offer->code, p);
     apr_array_header_t *periods = NULL;
     json_t *json;
     *shown = (pwk_offer_shown){.offer = offer, .start = pwk_offer_start(offer, apr_time_now(), p)};
-    shown->selected = selected && !strcmp(selected, offer->name);
     if (text && pwk_json_object(&json, text, strlen(text), p).outcome == PWK_OK) {
         pwk_payway_product *product = apr_palloc(p, sizeof(*product));
         product->name = apr_pstrdup(p, json_string_value(json_object_get(json, "name")));
@@ -219,6 +217,14 @@ static void show(pwk_offer_shown *shown, const pwk_site *site, const pwk_offer *
         periods = read_periods(json_object_get(json, "periods"), p);
     }
     shown->periods = pwk_offer_periods(offer, periods, p);
+}
+
+static void add(apr_array_header_t *list, const pwk_site *site, const pwk_offer *offer, const char *selected,
+                apr_pool_t *p)
+{
+    pwk_offer_shown *shown = apr_array_push(list);
+    pwk_prices_show(shown, site, offer, p);
+    shown->selected = selected && !strcmp(selected, offer->name);
 }
 
 const pwk_offer *pwk_prices_offer(const pwk_site *site, const char *name)
@@ -238,12 +244,12 @@ apr_array_header_t *pwk_prices_offers(const pwk_site *site, const pwk_dir *dir, 
     for (int i = 0; dir->offers && i < dir->offers->nelts; i++) {
         const pwk_offer *offer = pwk_prices_offer(site, APR_ARRAY_IDX(dir->offers, i, const char *));
         if (offer)
-            show(apr_array_push(list), site, offer, selected, p);
+            add(list, site, offer, selected, p);
     }
     for (int i = 0; !dir->offers && i < site->offers->nelts; i++) {
         const pwk_offer *offer = APR_ARRAY_IDX(site->offers, i, pwk_offer *);
         if (!requirement->codes || pwk_offer_opens(offer, requirement->codes, requirement->count))
-            show(apr_array_push(list), site, offer, selected, p);
+            add(list, site, offer, selected, p);
     }
     return list;
 }

@@ -14,6 +14,9 @@ void pwk_prices_child_init(apr_pool_t *pchild, server_rec *s);
 apr_array_header_t *pwk_prices_offers(const pwk_site *site, const pwk_dir *dir, const pwk_requirement *requirement,
                                       const char *selected, apr_pool_t *p);
 
+/* One offer as it is shown, in `p`; it waits for Payway only while nothing at all is known. */
+void pwk_prices_show(pwk_offer_shown *shown, const pwk_site *site, const pwk_offer *offer, apr_pool_t *p);
+
 /* The offer of that name, NULL when there is none. */
 const pwk_offer *pwk_prices_offer(const pwk_site *site, const char *name);
 

@@ -161,7 +161,7 @@ static void prepare(CURL *handle, const pwk_site *site, const char *url, const p
     curl_easy_setopt(handle, CURLOPT_URL, url);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, milliseconds(site->timeout));
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, milliseconds(request->timeout ? request->timeout : site->timeout));
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(site->connect_timeout));
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
     /* A canonical base URL is https, or http to this machine (pwk_url_base): curl is held to the same scheme. */
@@ -185,6 +185,9 @@ static void prepare(CURL *handle, const pwk_site *site, const char *url, const p
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, reply_);
     /* Libcurl sends a request again by itself when a kept connection turns out to be dead (threats F1). */
     curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, request->once ? 1L : 0L);
+    curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, request->once ? 1L : 0L);
+    if (request->once)
+        curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     if (request->body) {
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
         curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request->body);
@@ -221,6 +224,13 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *line, 
     return longer ? longer : list;
 }
 
+static pwk_result unsent(pwk_outcome outcome, apr_status_t rv, const char *code, const char *detail)
+{
+    pwk_result result = pwk_result_fail(outcome, rv, code, detail);
+    result.unsent = 1;
+    return result;
+}
+
 pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, const char *base,
                              const pwk_payway_request *request, const char *bearer, apr_pool_t *p)
 {
@@ -228,11 +238,12 @@ pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, co
     char error[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;
     int failed = 0;
-    long status = 0;
+    long status = 0, sent = 0;
+    curl_off_t begun = 0;
     CURLcode rc;
     CURL *handle;
     if (bearer && !pwk_text_is_visible(bearer, PWK_TOKEN_MAX))
-        return pwk_result_fail(PWK_INVALID, APR_EINVAL, "bad_token", "an access token cannot stand in a header");
+        return unsent(PWK_INVALID, APR_EINVAL, "bad_token", "an access token cannot stand in a header");
     handle = take_handle();
     headers = add_header(headers, "Accept: application/json", &failed);
     headers = add_header(headers, "Expect:", &failed);
@@ -244,18 +255,25 @@ pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, co
         curl_slist_free_all(headers);
         if (handle)
             curl_easy_cleanup(handle);
-        return pwk_result_fail(PWK_UNAVAILABLE, APR_ENOMEM, "broken", "no memory for a call");
+        return unsent(PWK_UNAVAILABLE, APR_ENOMEM, "broken", "no memory for a call");
     }
     reply_.body = apr_pcalloc(p, reply_.size);
     prepare(handle, site, apr_pstrcat(p, base, request->path, NULL), request, headers, &reply_, error);
     rc = curl_easy_perform(handle);
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(handle, CURLINFO_REQUEST_SIZE, &sent);
+    curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &begun);
     give_handle(handle, rc == CURLE_OK);
     curl_slist_free_all(headers);
     if (rc != CURLE_OK) {
         /* Curl's own words may name the host and nothing more: URLs of ours carry account ids and codes only. */
         const char *detail = apr_pstrdup(p, *error ? error : curl_easy_strerror(rc));
-        return pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, reply_.too_large ? "too_large" : code_of(rc), detail);
+        pwk_result result =
+            pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, reply_.too_large ? "too_large" : code_of(rc), detail);
+        /* Neither was the connection ready, nor a byte handed to it; a CONNECT to a proxy counts as one, which errs on the
+         * safe side. */
+        result.unsent = sent == 0 && begun == 0;
+        return result;
     }
     *answer = (pwk_payway_answer){(int)status, reply_.content_type, reply_.body, reply_.len, reply_.retry_after_s};
     return pwk_result_ok();

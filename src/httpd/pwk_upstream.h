@@ -10,10 +10,10 @@
 apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s);
 void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s);
 
-/* Sends `request` to `base` (site->api or site->sso) and waits for the answer at most site->timeout. `bearer` is an
- * access token or NULL. PWK_OK: an answer came, whatever its status; it lives in `p`. PWK_UNAVAILABLE otherwise,
- * with code "timeout", "no_connection", "tls", "too_large" or "broken". Verified TLS, no redirects followed, no
- * proxy but PaywayHttpProxy, one attempt. Threats F-01 to F-06. */
+/* Sends `request` to `base` (site->api or site->sso) and waits for the answer at most request->timeout, or site->timeout.
+ * `bearer` is an access token or NULL. PWK_OK: an answer came, whatever its status; it lives in `p`. PWK_UNAVAILABLE
+ * otherwise, with code "timeout", "no_connection", "tls", "too_large" or "broken", and `unsent` where that is proven.
+ * Verified TLS, no redirects followed, no proxy but PaywayHttpProxy, one attempt. Threats F-01 to F-06. */
 pwk_result pwk_upstream_call(pwk_payway_answer *answer, const pwk_site *site, const char *base,
                              const pwk_payway_request *request, const char *bearer, apr_pool_t *p);
 

@@ -81,13 +81,19 @@ static void open_cookie(pwk_visit *visit)
 }
 
 /* A record that refresh threads or another request of this browser wrote since this cookie was sealed. */
-static void look_in_cache(pwk_visit *visit)
+static int look_in_cache(pwk_visit *visit, int same_second)
 {
     const pwk_reader *newer = pwk_account_cached(visit->site, visit->reader->sid, visit->first->pool);
     visit->looked = 1;
-    if (newer
-        && (newer->terminated ? newer->checked >= visit->reader->checked : newer->checked > visit->reader->checked))
-        pwk_visit_set_reader(visit, newer->terminated ? NULL : newer);
+    if (!newer || newer->checked + (newer->terminated || same_second) <= visit->reader->checked)
+        return 0;
+    pwk_visit_set_reader(visit, newer->terminated ? NULL : newer);
+    return 1;
+}
+
+int pwk_visit_look(pwk_visit *visit)
+{
+    return visit->reader && !visit->looked && *visit->reader->account && look_in_cache(visit, 1);
 }
 
 const pwk_reader *pwk_visit_reader(pwk_visit *visit, const pwk_dir *dir)
@@ -98,7 +104,7 @@ const pwk_reader *pwk_visit_reader(pwk_visit *visit, const pwk_dir *dir)
         && pwk_reader_age(visit->reader, pwk_dir_refresh_interval(dir), visit->site->named_hash,
                           visit->first->request_time)
                != PWK_AGE_FRESH)
-        look_in_cache(visit);
+        look_in_cache(visit, 0);
     return visit->reader;
 }
 

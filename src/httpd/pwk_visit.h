@@ -38,7 +38,7 @@ typedef struct {
     apr_array_header_t *codes;           /* const char *: products asked for */
     pwk_verdict verdict;                 /* the last one */
     const struct pwk_endpoint *endpoint; /* one of our own URLs */
-    const char *endpoint_rest;           /* what follows its name, "" for most */
+    const char *endpoint_rest;           /* the segment that its '*' stands for, "" without one */
     const struct pwk_page *page;         /* our page, or a fragment of it */
 } pwk_gate;
 
@@ -55,6 +55,10 @@ pwk_requirement pwk_gate_requirement(const pwk_gate *gate);
 /* The reader: from the cookie, opened once. When its record is stale as of `dir`, a newer one in the cache wins and
  * is sealed into this response. NULL: none. No call to Payway. */
 const pwk_reader *pwk_visit_reader(pwk_visit *visit, const pwk_dir *dir);
+
+/* Looks in the cache, once a visit, for a record at least as new as this visit's: another request of this browser may have
+ * bought a moment ago. Returns whether there is one. */
+int pwk_visit_look(pwk_visit *visit);
 
 /* Where that record stands with Payway. */
 pwk_knowledge pwk_visit_knowledge(const pwk_visit *visit, const pwk_dir *dir);

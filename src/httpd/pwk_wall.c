@@ -53,6 +53,7 @@ static const char *make_sale(request_rec *at, const pwk_page *page)
     apr_pool_t *p = at->pool;
     pwk_sale sale = {
         .path = page->place,
+        .language = page->language,
         .offers = apr_array_make(p, 4, sizeof(const char *)),
         .made = at->request_time,
         .disable_account_info_overwrite = pwk_dir_flag(dir->disable_account_info_overwrite, 0),

@@ -427,7 +427,7 @@ static void derive_by_hand(unsigned char out[32], size_t len, const void *info, 
  * change of the format or the derivation has to show. */
 static void the_format_is_this_one(void **state)
 {
-    static const char *const names[] = {"reader", "login", "state", "sale", "cache"};
+    static const char *const names[] = {"reader", "login", "state", "sale", "cache", "ledger", "resume"};
     const unsigned int today = (unsigned int)(apr_time_sec(now) / 86400);
     pwk_seal_purpose purpose;
 

@@ -13,6 +13,7 @@ use PWK::Sim       ();
 use PWK::Test      ();
 
 # people: name => products; 'inactive' is an account that was never activated. directives: more, in the virtual host.
+# sells => 1: with Klarna Payments. campaigns: more than the one package, as the simulator's seed has them.
 # expect: patterns of error_log lines that will come.
 sub run ($name, %option) {
     my $node = $ENV{PWK_NODE} // 'node';
@@ -27,6 +28,7 @@ sub run ($name, %option) {
         docroot    => "$PWK::Server::SRCDIR/t/site",
         pages      => ["$PWK::Server::SRCDIR/conf/pages", "$PWK::Server::SRCDIR/t/site-pages"],
         directives => $option{directives} // '',
+        sells      => $option{sells} // 0,
         seed       => {
             accounts => [map {
                 {
@@ -38,10 +40,11 @@ sub run ($name, %option) {
                 code => 'example_digital', organisation => $PWK::Test::ORGANISATION, name => 'Norrposten Digital',
                 description => 'Alla artiklar, på webben och i mobilen.', products => ['example_web'], periods => [$period],
             }],
+            campaigns => $option{campaigns} // [],
         },
     );
     $server->expect_log(@{$option{expect} // []});
-    local $ENV{PWK_SITE} = JSON::PP->new->utf8->canonical->encode({url => $server->url, control => $sim->control, %person});
+    local $ENV{PWK_SITE} = JSON::PP->new->utf8->canonical->encode({url => $server->url, control => $sim->control, klarna => $sim->klarna, %person});
     local $ENV{PWK_SCREENSHOTS} = $ENV{PWK_SCREENSHOTS} // "$PWK::Server::BUILDDIR/t/browser/screenshots";
     my $failed = system($node, "$PWK::Server::SRCDIR/t/browser/$name.cjs");
     # The script's TAP is this test's. What the logs hold is said at the end: a failure there fails the test by its status.

@@ -66,6 +66,7 @@ sub start ($class, %option) {
 sub api ($self)     { return $self->{urls}{api} }
 sub sso ($self)     { return $self->{urls}{sso} }
 sub portal ($self)  { return $self->{urls}{portal} }
+sub klarna ($self)  { return $self->{urls}{klarna} }
 sub control ($self) { return $self->{urls}{control} }
 sub pid ($self)     { return $self->{pid} }
 
@@ -122,7 +123,34 @@ sub ticket ($self, $account, $client) {
     return $self->call(POST => '/tickets', {account => $account, client => $client})->{ticket};
 }
 
-# Expires tokens and tickets; filter by kind (access, refresh, ticket), client, account. Returns how many.
+# -- Klarna
+
+# An authorization token, as Klarna's widget gives one out. session: the id that create_session answered. category:
+# what the widget was started with; without it the session's first.
+sub authorize ($self, $session, %with) {
+    return $self->call(POST => '/authorizations', {session => $session, %with})->{authorization_token};
+}
+
+# What Klarna knows of a customer, by account id or e-mail: ssn, given_name, family_name, birth_date, phone,
+# street_address, postal_code, city, delivery_address, bad_account_data, bad_delivery_address, payment (failed).
+sub klarna_person ($self, $who, $person) {
+    my %person = %$person;
+    for my $name (grep { exists $person{$_} } qw(bad_account_data bad_delivery_address)) {
+        $person{$name} = $person{$name} ? JSON::PP::true : JSON::PP::false;
+    }
+    my $at = $who =~ s/([^\w.@-])/sprintf '%%%02X', ord $1/ger;
+    return $self->call(POST => "/klarna-person/$at", \%person);
+}
+
+# Every order for which money moved: {time, token, session, account, merchant_reference, order_id, amount, trial}.
+sub charges ($self) { return @{$self->books->{charges}} }
+
+sub klarna_sessions ($self) { return @{$self->books->{klarna_sessions}} }
+
+# -- time
+
+# Expires tokens and tickets; filter by kind (access, refresh, ticket), client, account. The kinds klarna_session and
+# authorization are expired only when named. Returns how many.
 sub expire ($self, %filter) { return $self->call(POST => '/tokens/expire', \%filter)->{expired} }
 
 # -- the end

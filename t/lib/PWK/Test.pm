@@ -85,6 +85,16 @@ sub standard_vhost ($more = '') {
         CONFIG
 }
 
+# … and those of one that sells with Klarna Payments.
+our $SELLS = <<~'CONFIG';
+        PaywayLedger        sqlite3 @RUN@/ledger.db
+        PaywayKlarnaSDK     @KLARNA@/kp/lib/v1/api.js
+        PaywayRedirectHosts @KLARNA_HOST@
+        PaywayTermsURL      @URL@/villkor.html
+        PaywayPrivacyURL    @URL@/integritet.html
+        PaywayWithdrawalURL @URL@/angra.html
+    CONFIG
+
 my %DOCROOT = (
     'index.html'     => "<h1>Free</h1>\n",
     'premium/a.html' => "<h1>Paid</h1>\n<p>SENTINEL-A</p>\n",
@@ -92,13 +102,13 @@ my %DOCROOT = (
 );
 
 # A simulator and a server with one virtual host that stands before it: ($sim, $server, $client). directives: more of
-# them, in the virtual host. vhost: instead of the standard ones. config: at server level. seed: members of the seed.
+# them, in the virtual host. sells => 1: with a ledger, and the simulator's Klarna. vhost: instead of the standard ones. config: at server level. seed: members of the seed.
 # start => 0 does not start the server. Further options are PWK::Server's.
 sub paywall (%option) {
     require PWK::Sim;
     my $secret     = PWK::Server::random_text();
     my $vhost      = delete $option{vhost} // standard_vhost();
-    my $directives = delete $option{directives} // '';
+    my $directives = (delete $option{sells} ? $SELLS : '') . (delete $option{directives} // '');
     my $seed       = delete $option{seed} // {};
     my $start      = delete $option{start} // 1;
     my $config     = delete $option{config} // '';
@@ -115,7 +125,8 @@ sub paywall (%option) {
         seed => standard_seed($server->url, $secret, ref $seed eq 'CODE' ? $seed->($server, $secret) : %$seed),
         log  => $server->path('logs/simulator'),
     );
-    $server->vars(API => $sim->api, SSO => $sim->sso, PORTAL => $sim->portal);
+    $server->vars(API => $sim->api, SSO => $sim->sso, PORTAL => $sim->portal, KLARNA => $sim->klarna,
+        KLARNA_HOST => $sim->klarna =~ s{\Ahttp://}{}r);
     $server->start if $start;
     return ($sim, $server, PWK::Client->new(base => $server->url));
 }

@@ -8,18 +8,19 @@ use PaywaySim::Books;
 use PaywaySim::Control;
 use PaywaySim::Faults;
 use PaywaySim::Journal;
+use PaywaySim::Klarna;
 use PaywaySim::Listener;
 use PaywaySim::Portal;
 use PaywaySim::Random qw(random_hex);
 use PaywaySim::Shape;
 use PaywaySim::SSO;
 
-# A role: its name, who answers, and whether its requests are journalled and meet faults. Klarna's own host gets its
-# row here when there is one.
+# A role: its name, who answers, and whether its requests are journalled and meet faults.
 our @ROLES = (
     [api     => 'PaywaySim::API',     1],
     [sso     => 'PaywaySim::SSO',     1],
     [portal  => 'PaywaySim::Portal',  1],
+    [klarna  => 'PaywaySim::Klarna',  1],
     [control => 'PaywaySim::Control', 0],
 );
 
@@ -61,6 +62,8 @@ sub reset ($self, $seed = undef) {
 }
 
 sub url ($self, $role) { return $self->{listener}{$role}->url }
+
+sub klarna ($self) { return $self->{listener}{klarna}->handler }
 
 sub urls ($self) { return {map { ($_->[0] => $self->url($_->[0])) } @ROLES} }
 

@@ -5,6 +5,7 @@ package PaywaySim::API;
 
 use Mojo::Base -base, -signatures;
 use PaywaySim::API::Accounts;
+use PaywaySim::API::Klarna;
 use PaywaySim::API::Me;
 use PaywaySim::API::Orders;
 use PaywaySim::API::Products;
@@ -16,10 +17,9 @@ has 'sim';
 has oauth => sub ($self) { PaywaySim::OAuth->new(sim => $self->sim) };
 
 # An endpoint: {method, path, scope, identity, params, one_of, run}. `run` gets this object and the call
-# {params, client, account, organisation} and returns {item} or {items, page_info}. Rooms of later subjects
-# (Klarna Payments) are added to this list.
+# {params, client, account, organisation} and returns {item} or {items, page_info}, with a `status` when it is not 200.
 my @ENDPOINTS = map { $_->endpoints }
-    qw(PaywaySim::API::Me PaywaySim::API::Accounts PaywaySim::API::Products PaywaySim::API::Orders);
+    map {"PaywaySim::API::$_"} qw(Me Accounts Products Orders Klarna);
 my %ENDPOINT;
 $ENDPOINT{$_->{path}}{$_->{method}} = $_ for @ENDPOINTS;
 
@@ -54,9 +54,10 @@ sub _call ($self, $endpoint, $request) {
 
     my $result = $endpoint->{run}->($self, \%call);
     my $shape  = $self->sim->shape;
+    my $status = delete $result->{status} // 200;
     $self->_add_unknown_fields($result) if $shape->get('extra_fields');
-    return json(200, $result->{item}) if $result->{item} && $shape->get('envelope') eq 'flat';
-    return json(200, $result);
+    return json($status, $result->{item}) if $result->{item} && $shape->get('envelope') eq 'flat';
+    return json($status, $result);
 }
 
 sub _add_unknown_fields ($self, $result) {

@@ -2,19 +2,24 @@ package PaywaySim::Books;
 
 # What the simulated Payway knows: accounts, sessions, tickets, tokens, packages, orders. In memory only. Everything
 # belongs to an organisation, and a look-up that leaves the organisation out is a defect: two organisations on one
-# server never see each other.
+# server never see each other. Klarna's part has books of its own (KlarnaBooks).
 
 use Mojo::Base -base, -signatures;
+use PaywaySim::KlarnaBooks;
 use PaywaySim::Random qw(random_hex);
 use PaywaySim::Seed   qw(read_seed);
+use POSIX             qw(mktime);
+use Time::HiRes       ();
 
 use constant {ATTEMPTS => 5, ATTEMPT_WINDOW => 3600};
 
 has 'shape';
+has klarna => sub ($self) { PaywaySim::KlarnaBooks->new(shape => $self->shape) };
 
 sub load ($self, $seed) {
     my $read = read_seed($seed);
-    delete @$self{qw(sessions renamed browsers tickets tokens codes orders counter attempts frozen)};
+    delete @$self{qw(sessions renamed browsers tickets tokens codes orders grants counter attempts frozen)};
+    $self->klarna->clear;
     $self->{organisations} = {map { ($_->{id} => $_) } @{$read->{organisations}}};
     $self->{clients}       = {map { ($_->{id} => $_) } @{$read->{clients}}};
     $self->{accounts}      = {map { ($_->{id} => $_) } @{$read->{accounts}}};
@@ -34,18 +39,21 @@ sub clients ($self) { return map { $self->{clients}{$_} } sort keys %{$self->{cl
 # -- accounts
 
 sub account ($self, $organisation, $id) {
-    my $account = $self->{accounts}{lc($id // '')} or return;
+    my $account = $self->any_account($id // '') or return;
     return $account->{organisation} eq $organisation ? $account : undef;
 }
 
-sub any_account ($self, $id) { return $self->{accounts}{lc $id} }
+sub any_account ($self, $id) { return $self->_settle($self->{accounts}{lc $id}) }
+
+sub accounts_of ($self, $organisation) {
+    return grep { $_->{organisation} eq $organisation } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}};
+}
 
 sub add_account ($self, $account) { return $self->{accounts}{$account->{id}} = $account }
 
 sub account_by_email ($self, $organisation, $email) {
-    my ($account) = grep { $_->{organisation} eq $organisation && lc $_->{email} eq lc $email }
-        map { $self->{accounts}{$_} } sort keys %{$self->{accounts}};
-    return $account;
+    my ($account) = grep { lc $_->{email} eq lc $email } $self->accounts_of($organisation);
+    return $self->_settle($account);
 }
 
 # -- login attempts (reference 5.8): five failures within an hour freeze the address
@@ -198,8 +206,14 @@ sub token ($self, $kind, $value) {
 
 sub forget_token ($self, $value) { delete $self->{tokens}{$value} }
 
-# Expires what matches {kind, client, account}; kind is access, refresh or ticket. Returns how many.
+# Expires what matches {kind, client, account}; kind is access, refresh or ticket, and klarna_session or authorization
+# when it is named. Returns how many.
 sub expire ($self, %filter) {
+    my $kind = $filter{kind} // '';
+    if ($kind eq 'klarna_session' || $kind eq 'authorization') {
+        delete $filter{kind};
+        return $self->klarna->expire($kind, %filter);
+    }
     my @all = (
         values %{$self->{tokens}},
         map { {%$_, kind => 'ticket', entry => $_} } values %{$self->{tickets}}
@@ -248,13 +262,50 @@ sub place_order ($self, $account, $package, $period, %more) {
         account      => $account->{id},
         code         => $package->{code},
         period       => $period,
-        created      => time,
+        created      => Time::HiRes::time(),
         %more,
     };
     push @{$self->{orders}}, $order;
-    $account->{products} = [unique(@{$account->{products}}, @{$package->{products}})];
+    push @{$self->{grants}}, {
+        account  => $account->{id},
+        code     => $package->{code},
+        products => $package->{products},
+        created  => Time::HiRes::time(),
+        starts   => _midnight($more{start_date}),
+    };
     $account->{packages} = [unique(@{$account->{packages}}, $package->{code})];
+    $self->_settle($account);
     return $order;
+}
+
+# The local beginning of a day written YYYY-MM-DD; 0 without one.
+sub _midnight ($date) {
+    my ($year, $month, $day) = split /-/, $date // return 0;
+    return mktime(0, 0, 0, $day, $month - 1, $year - 1900, 0, 0, -1);
+}
+
+# Gives the account what it has bought and what shows by now: nothing before its start date, nor while products_delay
+# holds it back. Done whenever an account is looked up, so that nobody sees one that is behind.
+sub _settle ($self, $account) {
+    my @mine = $account ? grep { $_->{account} eq $account->{id} } @{$self->{grants} // []} : ();
+    my $now  = Time::HiRes::time();
+    my $made = $now - $self->shape->get('products_delay');
+    for my $grant (grep { $_->{created} <= $made && $_->{starts} <= $now } @mine) {
+        $account->{products} = [unique(@{$account->{products}}, @{$grant->{products}})];
+        $self->{grants}      = [grep { $_ != $grant } @{$self->{grants}}];
+    }
+    return $account;
+}
+
+# The subscription ends: its products go, unless another that the account has bought holds them too.
+sub end_subscription ($self, $account, $package) {
+    return unless grep { $_ eq $package->{code} } @{$account->{packages}};
+    $account->{packages} = [grep { $_ ne $package->{code} } @{$account->{packages}}];
+    my %kept = map { ($_ => 1) } map { @{$_->{products}} }
+        grep { defined } map { $self->package($account->{organisation}, $_) } @{$account->{packages}};
+    my %gone = map { ($_ => 1) } grep { !$kept{$_} } @{$package->{products}};
+    $account->{products} = [grep { !$gone{$_} } @{$account->{products}}];
+    $self->{grants} = [grep { $_->{account} ne $account->{id} || $_->{code} ne $package->{code} } @{$self->{grants} // []}];
 }
 
 sub unique (@list) {
@@ -283,11 +334,12 @@ sub dump ($self) {
     return {
         organisations => [$self->organisations],
         clients  => [map { $without->($_, 'secret') } $self->clients],
-        accounts => [map { $without->($_, 'password') } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}}],
+        accounts => [map { $without->($self->_settle($_), 'password') } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}}],
         sessions => [sort { $a->{created} <=> $b->{created} } values %{$self->{sessions} // {}}],
         tickets  => [sort { $a->{expires} <=> $b->{expires} } values %{$self->{tickets} // {}}],
         tokens   => [sort { ($a->{expires} // 0) <=> ($b->{expires} // 0) } values %{$self->{tokens} // {}}],
         orders   => [@{$self->{orders} // []}],
+        %{$self->klarna->dump},
     };
 }
 

@@ -4,7 +4,9 @@ package PaywaySim::Control;
 # routes; GET / shows it.
 
 use Mojo::Base -base, -signatures;
+use Mojo::Util        qw(url_unescape);
 use PaywaySim::Answer qw(json refuse);
+use PaywaySim::Rules  qw(is_boolean is_string);
 use PaywaySim::Seed   qw(seed_account seed_client);
 
 has 'sim';
@@ -16,14 +18,16 @@ our @ROUTES = (
     [GET    => '/requests',         'the requests so far; ?role= &path= (prefix) &method= &operation= &client= &account=', \&_requests],
     [DELETE => '/requests',         'forget the requests and the counts', \&_clear_requests],
     [GET    => '/stats',            'counts by role, method, path and status', \&_stats],
-    [GET    => '/books',            'organisations, clients, accounts, sessions, tickets, tokens, orders', \&_books],
+    [GET    => '/books',            'all that is known: accounts, sessions, tokens, orders, klarna_sessions, authorizations, charges ...', \&_books],
     [POST   => '/accounts',         'a new account, as in the seed', \&_new_account],
     [POST   => '/accounts/*',       'change members of an account; frozen: false unfreezes', \&_patch_account],
     [POST   => '/clients/*',        'change redirect_uri, scopes, secret, sso2, offline_access of a client', \&_patch_client],
     [POST   => '/sessions/*',       'status: terminated, anon, gone, or loggedin with account', \&_patch_session],
     [POST   => '/logout-account/*', 'terminate every session of an account', \&_logout_account],
     [POST   => '/tickets',          'a ticket for {account, client, lifetime?}', \&_new_ticket],
-    [POST   => '/tokens/expire',    'expire {kind: access|refresh|ticket, client, account}; all without a filter', \&_expire],
+    [POST   => '/tokens/expire',    'expire {kind: access|refresh|ticket, client, account}; all without a filter; also kind klarna_session|authorization', \&_expire],
+    [POST   => '/authorizations',   'what the widget does on approval: a token for {session, category?}', \&_authorize],
+    [POST   => '/klarna-person/*',  'what Klarna knows of the customer with this account id or e-mail', \&_set_person],
     [GET    => '/shape',            'the switches', \&_get_shape],
     [POST   => '/shape',            'set switches', \&_set_shape],
     [GET    => '/fault',            'the faults that wait', \&_list_faults],
@@ -142,6 +146,31 @@ sub _new_ticket ($self, $body, @) {
 sub _expire ($self, $body, @) {
     _only($body, qw(kind client account));
     return {expired => $self->sim->books->expire(%$body)};
+}
+
+# By the books, so also for a session that is expired or used, and for a category that it does not have.
+sub _authorize ($self, $body, @) {
+    _only($body, qw(session category));
+    my $klarna  = $self->sim->books->klarna;
+    my $session = $klarna->session($body->{session} // '') // refuse(404, 'not_found', 'No such session', 'session');
+    my $given   = $klarna->authorize($session, $body->{category} // $session->{categories}[0]);
+    return {authorization_token => $given->{token}};
+}
+
+my @PERSON = qw(ssn given_name family_name birth_date phone street_address postal_code city delivery_address
+    bad_account_data bad_delivery_address payment);
+
+sub _set_person ($self, $body, $who, @) {
+    _only($body, @PERSON);
+    my $bad = sub ($name, $want) { refuse(400, 'invalid_parameter', "Use $want", $name) };
+    for my $name (sort keys %$body) {
+        my $value = $body->{$name};
+        if ($name =~ /\Abad_/) { $bad->($name, 'true or false') unless is_boolean($value) }
+        elsif ($name eq 'delivery_address') { $bad->($name, 'an object') unless ref $value eq 'HASH' }
+        elsif ($name eq 'payment') { $bad->($name, 'approved|failed') unless ($value // '') =~ /\A(?:approved|failed)\z/ }
+        else { $bad->($name, 'text') unless is_string($value) }
+    }
+    return $self->sim->books->klarna->set_person(url_unescape($who), {%$body});
 }
 
 sub _get_shape ($self, @) { return $self->sim->shape->all }

@@ -27,7 +27,7 @@ our %KIND = (
 );
 
 my %FIELD = (
-    role          => {test => sub ($v) { is_string($v) && $v =~ /\A(?:api|sso|portal)\z/ }, want => 'api|sso|portal'},
+    role          => {test => sub ($v) { is_string($v) && $v =~ /\A(?:api|sso|portal|klarna)\z/ }, want => 'api|sso|portal|klarna'},
     path          => {test => sub ($v) { is_string($v) && $v =~ m{\A/} }, want => 'a path that starts with /'},
     method        => {test => sub ($v) { is_string($v) && $v =~ /\A[A-Z]+\z/ }, want => 'GET, POST ...'},
     kind          => {test => sub ($v) { is_string($v) && $KIND{$v} }, want => join('|', sort keys %KIND)},

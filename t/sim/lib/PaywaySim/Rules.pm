@@ -10,26 +10,32 @@ use Mojo::JSON;
 use Socket qw(AF_INET AF_INET6 inet_pton);
 use PaywaySim::Answer qw(refuse);
 use Exporter qw(import);
-our @EXPORT_OK = qw(check_params check_value is_boolean is_ip is_number is_string);
+our @EXPORT_OK = qw(check_params check_value is_boolean is_ip is_number is_string is_url);
 
 sub is_boolean ($v) { return ref $v eq 'JSON::PP::Boolean' }
 sub is_number ($v)  { return defined $v && !ref $v && created_as_number($v) }
 sub is_string ($v)  { return defined $v && !ref $v && !created_as_number($v) }
 sub is_ip ($v) { return defined inet_pton(AF_INET, $v) || defined inet_pton(AF_INET6, $v) }
+sub is_url ($v) { return $v =~ m{\Ahttps?://[^\s/?#\\]+(?:[/?#][!-~]*)?\z}ai }
 
 my %TYPE = (
-    id    => {pattern => qr/\A[a-fA-F\d]{24}\z/a,            format => '/^[a-f\d]{24}$/'},
-    code  => {pattern => qr/\A[a-zA-Z_0-9-]+\z/a,            format => '/^[a-zA-Z-_0-9]+$/'},
-    email => {pattern => qr/\A[^\s@]+@[^\s@]+\z/,            format => 'e-mail address'},
-    date  => {pattern => qr/\A\d{4}-\d\d-\d\d\z/a,           format => 'YYYY-MM-DD'},
-    order => {pattern => qr/\A[A-Z0-9_-]+-\d+\z/a,           format => 'ORGANISATION-NUMBER'},
-    text  => {pattern => qr/\S/,                             format => 'text'},
-    flag  => {pattern => qr/\A(?:true|false)\z/,             format => 'true or false'},
-    count => {pattern => qr/\A\d{1,9}\z/a,                   format => 'number'},
-    ip    => {test    => \&is_ip,                            format => 'IP address'},
+    id     => {pattern => qr/\A[a-fA-F\d]{24}\z/a,                  format => '/^[a-f\d]{24}$/'},
+    code   => {pattern => qr/\A[a-zA-Z_0-9-]+\z/a,                  format => '/^[a-zA-Z-_0-9]+$/'},
+    email  => {pattern => qr/\A[^\s@]+@[^\s@]+\z/,                  format => 'e-mail address'},
+    date   => {pattern => qr/\A\d{4}-\d\d-\d\d\z/a,                 format => 'YYYY-MM-DD'},
+    order  => {pattern => qr/\A[A-Z0-9_-]+-\d+\z/a,                 format => 'ORGANISATION-NUMBER'},
+    text   => {pattern => qr/\S/,                                   format => 'text'},
+    flag   => {pattern => qr/\A(?:true|false)\z/,                   format => 'true or false'},
+    count  => {pattern => qr/\A\d{1,9}\z/a,                         format => 'number'},
+    ip     => {test    => \&is_ip,                                  format => 'IP address'},
+    url    => {test    => \&is_url,                                 format => 'absolute http(s) URL'},
+    word   => {pattern => qr/\A(?:limited|recurring)\z/,            format => 'limited or recurring'},
+    ref    => {test    => sub ($v) { $v =~ /\A[a-zA-Z_0-9-]+\z/a || is_url($v) }, format => 'code or URL'},
+    source => {pattern => qr{\A[^<>{}()/\\]*\z},                    format => 'text without <>{}()/\\'},
 );
 
 sub check_value ($name, $rule, $value, $from) {
+    return _check_object($name, $rule, $value, $from) if $rule->{type} eq 'object';
     my $type = $TYPE{$rule->{type}} // die "no rule for type $rule->{type}\n";
     my $bad  = sub ($why) { refuse(400, 'invalid_parameter', $why, $name) };
     if ($from eq 'json') {
@@ -49,8 +55,17 @@ sub check_value ($name, $rule, $value, $from) {
     return $value;
 }
 
-# Checks what was given against {name => {type, required, min, max, default}} and returns the values with defaults
-# filled in. `one_of` is a list of names of which exactly one must be there.
+# An object within the body; its fields are named with a dot.
+sub _check_object ($name, $rule, $value, $from) {
+    refuse(400, 'invalid_parameter', 'Parameter must be of type object', $name) unless ref $value eq 'HASH';
+    my %inner = map { ("$name.$_" => $value->{$_}) } keys %$value;
+    my %rules = map { ("$name.$_" => $rule->{fields}{$_}) } keys %{$rule->{fields}};
+    my $found = check_params(\%rules, \%inner, $from);
+    return {map { (substr($_, length "$name.") => $found->{$_}) } keys %$found};
+}
+
+# Checks what was given against {name => {type, required, min, max, default, fields}} and returns the values with
+# defaults filled in. `one_of` is a list of names of which exactly one must be there.
 sub check_params ($rules, $given, $from, $one_of = []) {
     my @unknown = grep { !exists $rules->{$_} } sort keys %$given;
     refuse(400, 'unknown_parameter', 'Unknown parameters: ' . join(',', @unknown)) if @unknown;

@@ -14,8 +14,8 @@ my %KEYS = (
     organisation => [qw(id name)],
     client       => [qw(id secret organisation scopes redirect_uri sso2 offline_access)],
     account      => [qw(id organisation email password first_name last_name products packages articles status verified
-        customer_number mobile_phone_number birth_date)],
-    package => [qw(id code organisation name description title_code products periods tags active valid_from valid_to)],
+        customer_number mobile_phone_number birth_date social_security_number address)],
+    package => [qw(id code organisation name description title_code products periods tags active trial valid_from valid_to)],
     period  => [qw(id type enabled iteration_type iteration_length price payment_method)],
     title   => [qw(code organisation name url)],
 );
@@ -81,6 +81,7 @@ sub seed_account ($where, $account) {
     list_of_codes($where, $a, qw(products packages));
     $a->{status}   //= 'active';
     $a->{articles} //= [];
+    bad($where, 'address must be an object') if defined $a->{address} && ref $a->{address} ne 'HASH';
     return $a;
 }
 
@@ -94,6 +95,7 @@ sub seed_package ($where, $kind, $package) {
     $p->{description} //= '';
     $p->{tags}        //= [];
     $p->{active} = !exists $p->{active} || $p->{active} ? 1 : 0;
+    $p->{trial}  = $p->{trial} ? 1 : 0;
     my @periods = map { known(period => "$where, period", $_) } @{$p->{periods} // []};
     for my $period (@periods) {
         hex_id("$where, period", $period);

@@ -37,8 +37,9 @@ sub me ($api, $call) {
         mobile_phone_number => $account->{mobile_phone_number},
         birth_date          => $account->{birth_date},
         tags                => [],
-        address             => {map { ($_ => undef) } qw(first_name last_name street street_number staircase floor
-            apartment_number zip_code city drop_box)},
+        address             => {map { ($_ => $account->{address}{$_}) } qw(first_name last_name street street_number
+            staircase floor apartment_number zip_code city drop_box)},
+        social_security_number => $account->{social_security_number},
         user_products => [map { _user_product($_) } @{$account->{products}}],
     );
     if ($shape eq 'null') { $item{$_} = undef for qw(first_name last_name customer_number) }

@@ -1,0 +1,89 @@
+#include "pwk_grants.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../core/pwk_limits.h"
+#include "pwk_ledger.h"
+
+static int stands_in(const apr_array_header_t *codes, const char *code)
+{
+    for (int i = 0; i < codes->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(codes, i, const char *), code))
+            return 1;
+    }
+    return 0;
+}
+
+int pwk_grants_has_all(const apr_array_header_t *has, const apr_array_header_t *codes)
+{
+    for (int i = 0; i < codes->nelts; i++) {
+        if (!stands_in(has, APR_ARRAY_IDX(codes, i, const char *)))
+            return 0;
+    }
+    return codes->nelts > 0;
+}
+
+apr_array_header_t *pwk_grants_products(const pwk_purchase *purchase, apr_pool_t *p)
+{
+    apr_array_header_t *codes = apr_array_make(p, 2, sizeof(const char *));
+    char *state, *words = apr_pstrdup(p, purchase->products);
+    for (char *word = apr_strtok(words, ",", &state); word; word = apr_strtok(NULL, ",", &state))
+        APR_ARRAY_PUSH(codes, const char *) = word;
+    return codes;
+}
+
+/* Nothing is waited for any more. An UNKNOWN purchase stays so: that products are there does not tell who sold them. */
+static void note_shown(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
+{
+    if (purchase->state == PWK_PURCHASE_UNKNOWN)
+        return;
+    if (pwk_ledger_note_shown(site->ledger, purchase->id, now, p) == APR_SUCCESS
+        && purchase->state == PWK_PURCHASE_PLACED)
+        pwk_ledger_move(site->ledger, purchase, PWK_EVENT_SHOWN, now, p);
+}
+
+static void alarm_if_late(const pwk_site *site, const pwk_purchase *purchase, apr_time_t now)
+{
+    static pwk_log_once once;
+    apr_time_t waited = now - purchase->grant_from;
+    if (purchase->state == PWK_PURCHASE_PLACED && waited > apr_time_from_sec(PWK_GRANT_ALARM_S)
+        && pwk_log_due(&once, now))
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, site->server,
+            PWKLOG(0140) "purchase %s: Payway does not show its products %d minutes after the order %s; they are "
+                         "open to the reader for a day: look at the order in Payway Admin",
+            purchase->id, (int)(apr_time_sec(waited) / 60), *purchase->order_id ? purchase->order_id : "-");
+}
+
+pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const char *account, const pwk_reader *known,
+                          apr_pool_t *p)
+{
+    apr_time_t now = apr_time_now();
+    apr_array_header_t *rows, *opened = apr_array_make(p, 2, sizeof(const char *));
+    apr_status_t rv;
+    if (!site->ledger_driver)
+        return pwk_result_ok();
+    rv = site->ledger
+             ? pwk_ledger_granting(&rows, site->ledger, site->client.organisation, site->environment, account, now, p)
+             : APR_EGENERAL;
+    if (rv != APR_SUCCESS) {
+        for (int i = 0; known && i < known->count; i++) {
+            if (!stands_in(has, known->codes[i]))
+                return pwk_result_fail(PWK_UNAVAILABLE, rv, "ledger", "the ledger could not be asked for purchases");
+        }
+        return pwk_result_ok();
+    }
+    for (int i = 0; i < rows->nelts; i++) {
+        pwk_purchase *purchase = &APR_ARRAY_IDX(rows, i, pwk_purchase);
+        apr_array_header_t *products = pwk_grants_products(purchase, p);
+        if (pwk_grants_has_all(has, products)) {
+            note_shown(site, purchase, now, p);
+        } else if (pwk_purchase_grants(purchase, now)) {
+            apr_array_cat(opened, products);
+            alarm_if_late(site, purchase, now);
+        }
+    }
+    apr_array_cat(has, opened);
+    return pwk_result_ok();
+}
