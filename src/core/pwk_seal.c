@@ -48,9 +48,8 @@ struct pwk_seal {
 
 /* What each purpose is called in the derivation. Never change one: what it sealed would be lost. */
 static const char *const purpose_names[PWK_SEAL_PURPOSES] = {
-    [PWK_SEAL_READER] = "reader", [PWK_SEAL_LOGIN] = "login", [PWK_SEAL_STATE] = "state",
-    [PWK_SEAL_SALE] = "sale",     [PWK_SEAL_CACHE] = "cache",
-    [PWK_SEAL_LEDGER] = "ledger", [PWK_SEAL_RESUME] = "resume",
+    [PWK_SEAL_READER] = "reader", [PWK_SEAL_LOGIN] = "login",   [PWK_SEAL_STATE] = "state",   [PWK_SEAL_SALE] = "sale",
+    [PWK_SEAL_CACHE] = "cache",   [PWK_SEAL_LEDGER] = "ledger", [PWK_SEAL_RESUME] = "resume",
 };
 
 static apr_status_t forget(void *data)
