@@ -9,6 +9,7 @@ core_sources = \
 	src/core/pwk_klarna.c \
 	src/core/pwk_offer.c \
 	src/core/pwk_order.c \
+	src/core/pwk_outcome.c \
 	src/core/pwk_payway.c \
 	src/core/pwk_purchase.c \
 	src/core/pwk_reader.c \
@@ -29,6 +30,7 @@ core_headers = \
 	src/core/pwk_limits.h \
 	src/core/pwk_offer.h \
 	src/core/pwk_order.h \
+	src/core/pwk_outcome.h \
 	src/core/pwk_payway.h \
 	src/core/pwk_purchase.h \
 	src/core/pwk_reader.h \
@@ -51,6 +53,7 @@ httpd_sources = \
 	src/httpd/pwk_check.c \
 	src/httpd/pwk_checkout.c \
 	src/httpd/pwk_config.c \
+	src/httpd/pwk_database.c \
 	src/httpd/pwk_directives.c \
 	src/httpd/pwk_endpoints.c \
 	src/httpd/pwk_grants.c \
@@ -81,6 +84,7 @@ httpd_headers = \
 	src/httpd/pwk_check.h \
 	src/httpd/pwk_checkout.h \
 	src/httpd/pwk_config.h \
+	src/httpd/pwk_database.h \
 	src/httpd/pwk_directives.h \
 	src/httpd/pwk_endpoints.h \
 	src/httpd/pwk_grants.h \
@@ -111,6 +115,7 @@ unit_tests = \
 	t/unit/ledger \
 	t/unit/offer \
 	t/unit/order \
+	t/unit/outcome \
 	t/unit/payway \
 	t/unit/purchase \
 	t/unit/reader \

@@ -20,6 +20,7 @@ my $DAY = {id => '5f0d9ea795cfebfb8544ab14', type => 'limited', iteration_type =
 my %package = (organisation => $PWK::Test::ORGANISATION, products => ['example_web']);
 my ($sim, $server) = paywall(
     sells      => 1,
+    log_level  => 'warn payway_klarna:trace8',
     directives => <<~"MORE",
         PaywayOffer year    code=example_digital products=example_web
         PaywayOffer day     code=example_day type=limited products=example_web
@@ -310,6 +311,33 @@ subtest 'shapes of the answers' => sub {
         is $client->follow($answer)->status, 200, 'which is there';
         $sim->shape(redirect_value => '', redirect_field => 'redirect_url');
     }
+};
+
+subtest 'the ledger: no person, no token in clear, for nobody else to read' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page  = $sale->press('/premium/a.html?name=Alice');
+    my $token = $sim->authorize(PWK::Sale::session($page), category => 'pay_now');
+    $sim->klarna_person($account, {ssn => '194103219202', given_name => 'Alice', family_name => 'Testsson'});
+    my $end = $client->follow($sale->authorize($page, token => $token));
+    like $end->url, qr{/confirm/}, 'bought';
+    my $ledger = join '', map { PWK::Server::slurp($_) } glob $server->path('run/ledger.db*');
+    like $ledger, qr/\Q@{[PWK::Sale::id($page)]}\E/, 'the purchase is there';
+    like $ledger, qr/\Q$account\E/, 'with the account';
+    my %canary = (
+        'the authorization' => $token, 'the session' => PWK::Sale::session($page),
+        'the client token' => PWK::Sale::attribute($page, 'data-client-token'), 'an e-mail address' => '@example.se', 'a name' => 'Testsson',
+        'the personal number' => '194103219202', 'the query of the article' => 'Alice', 'the redirect' => '/redirect/',
+    );
+    unlike $ledger, qr/\Q$canary{$_}\E/, "$_ is not" for sort keys %canary;
+    is sprintf('%04o', (stat $server->path('run/ledger.db'))[2] & 07777), '0640', 'the file is not for everybody';
+};
+
+subtest 'a secret is in no log line' => sub {
+    my $log = join '', map { PWK::Server::slurp($_) } glob $server->path('logs/*_log');
+    my @tokens = map { $_->{token} } $sim->charges;
+    cmp_ok scalar(@tokens), '>', 10, 'tokens were used';
+    is_deeply [grep { index($log, $_) >= 0 } @tokens], [], 'none is in a log';
+    unlike $log, qr/\@example\.se|194103219202|Testsson/, 'nor is a person';
 };
 
 done_testing;

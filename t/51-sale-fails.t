@@ -103,7 +103,7 @@ subtest 'every code has its page, in both languages' => sub {
         is_deeply [grep { keys %{$title{$language}{$_}} > 1 } keys %{$title{$language}}], [], "$language: no two words share a title";
     }
     # The table of the source has no code that was not walked here.
-    my $table = PWK::Server::slurp("$PWK::Server::SRCDIR/src/core/pwk_order.c");
+    my $table = PWK::Server::slurp("$PWK::Server::SRCDIR/src/core/pwk_outcome.c");
     my %walked = map { ($_->[2] => 1) } @REFUSALS;
     my @words  = $table =~ /PWK_EVENT_\w+,\s*"(\w+)"\}/g;
     cmp_ok scalar(@words), '>', 8, 'the table was found';

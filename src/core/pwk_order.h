@@ -1,5 +1,5 @@
 /* The order's messages of the Payway API: the Klarna session, placing the order, the list of orders (payway-api §3,
- * §7.5; guide, steps 2 and 5), and what their answers mean for a purchase (threats §2.5). */
+ * §7.5; guide, steps 2 and 5). What the answer to placing means is pwk_outcome's. */
 #ifndef PWK_ORDER_H
 #define PWK_ORDER_H
 
@@ -32,29 +32,6 @@ pwk_payway_request pwk_order_place_request(const pwk_purchase *purchase, const p
 /* "ID" or "ID_REF" in [A-Za-z0-9_-], at most 64 characters: other characters of the publisher's reference become '-',
  * what is too long is cut. */
 const char *pwk_order_reference(const char *id, const char *merchant_reference, apr_pool_t *p);
-
-typedef struct {
-    const char *order_id; /* "" when Payway did not say */
-    const char *redirect; /* redirect_url, redirect_uri or klarna_redirect_url as given, "" when absent; unchecked */
-} pwk_order_placed;
-
-/* What an answer to placing means: ACCEPTED, REFUSED, NOT_COMPLETED or LOST. `*result` for the log and the ledger, its
- * code Payway's word or ours.
- *
- * The code "not_completed" is ours, for a 403 that says neither why nor that nothing happened.
- *
- * ACCEPTED: 2xx with a JSON object that names an order or a redirect, and is not an error's. REFUSED, with Payway's
- * JSON (`code` or `message`) alone: 400, 401, 404, 422, a 403 about scope or identity; 429 also with Retry-After and
- * no JSON. NOT_COMPLETED: payment method failed, by code or message, and the raise_on_* codes, under any of those statuses. LOST:
- * everything else, also a CDN's page under one of those statuses, 409, 408, 3xx, 5xx, a 2xx that cannot be read. */
-pwk_purchase_event pwk_order_read_placed(pwk_order_placed *placed, pwk_result *result, const pwk_payway_answer *answer,
-                                         apr_pool_t *p);
-
-/* The word of ERROR_CODE (docs/pages.md) for the code that ended a purchase: "payment_failed", "ssn_taken", "ssn_set",
- * "account_update", "delivery_address", "already_bought", "not_permitted", "order_absent"; "order_refused" for any other. */
-const char *pwk_order_word(const char *code);
-/* Whether that code's face is "not completed" (a reservation may exist) rather than "refused". */
-int pwk_order_is_not_completed(const char *code);
 
 /* GET v1/order?account_id=, for a token without identity with the scope /external/order/r. */
 pwk_payway_request pwk_order_list_request(const char *account, apr_pool_t *p);

@@ -7,6 +7,7 @@
 
 #include "../core/pwk_limits.h"
 #include "../core/pwk_order.h"
+#include "../core/pwk_outcome.h"
 #include "../core/pwk_text.h"
 #include "pwk_account.h"
 #include "pwk_grants.h"
@@ -137,10 +138,8 @@ static int claim(placing *on)
     on->purchase.due = now + on->site->connect_timeout + on->site->order_timeout + apr_time_from_sec(SLACK_S);
     pwk_purchase_set_grant(&on->purchase, now);
     rv = pwk_ledger_claim(on->site->ledger, &on->purchase, &other, p);
-    if (rv == APR_SUCCESS) {
-        on->purchase.state = PWK_PURCHASE_PLACING;
+    if (rv == APR_SUCCESS)
         return DECLINED;
-    }
     if (rv == APR_EBUSY) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, on->r,
                       PWKLOG(0148) "purchase %s: not placed beside purchase %s, which is %s", on->purchase.id, other.id,
@@ -168,13 +167,13 @@ static pwk_purchase_event send_order(placing *on, pwk_result *result)
     pwk_payway_request request =
         pwk_order_place_request(&on->purchase, &on->sale, on->session.id, &authorization, r->pool);
     pwk_payway_answer answer;
-    pwk_order_placed placed = {"", ""};
+    pwk_outcome_placed placed = {"", ""};
     pwk_purchase_event event;
     request.timeout = on->site->order_timeout;
     *result = pwk_upstream_call(&answer, on->site, on->site->api, &request, on->token, r->pool);
     if (result->outcome != PWK_OK)
         return result->unsent ? PWK_EVENT_NOT_SENT : PWK_EVENT_LOST;
-    event = pwk_order_read_placed(&placed, result, &answer, r->pool);
+    event = pwk_outcome_read(&placed, result, &answer, r->pool);
     on->purchase.order_id = placed.order_id;
     if (*placed.redirect && !pwk_klarna_may_redirect(placed.redirect, on->site->redirect_hosts, r->pool)) {
         ap_log_rerror(
@@ -253,6 +252,13 @@ static void commit(placing *on, pwk_purchase_event event)
     pwk_purchase_state next;
     apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
     apr_status_t rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+    if (rv == APR_EEXIST) {
+        /* Nothing was sent, but the reader has begun the same sale anew meanwhile, and this row cannot go back beside
+         * that one. Left in PLACING it would block the account until it is found out about: it ends here instead. */
+        event = PWK_EVENT_REFUSED;
+        on->purchase.error = "not_sent";
+        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+    }
     if (rv == APR_EBUSY) {
         /* Called overdue meanwhile: the answer counts all the same. */
         pwk_purchase fresh;

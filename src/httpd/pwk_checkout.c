@@ -6,7 +6,7 @@
 
 #include "../core/pwk_json.h"
 #include "../core/pwk_limits.h"
-#include "../core/pwk_order.h"
+#include "../core/pwk_outcome.h"
 #include "../core/pwk_url.h"
 #include "pwk_account.h"
 #include "pwk_grants.h"
@@ -112,7 +112,7 @@ static int show_wait(request_rec *r, pwk_visit *visit, const pwk_purchase *purch
 static int show_end(request_rec *r, pwk_visit *visit, const pwk_purchase *purchase)
 {
     if (purchase->state == PWK_PURCHASE_FAILED)
-        return pwk_purchases_error(r, visit, HTTP_OK, pwk_order_word(purchase->error), purchase);
+        return pwk_purchases_error(r, visit, HTTP_OK, pwk_outcome_word(purchase->error), purchase);
     return pwk_purchases_error(
         r, visit, HTTP_OK, !strcmp(purchase->error, "already_owned") ? "already_owned" : "session_expired", purchase);
 }

@@ -1,7 +1,7 @@
-/* The ledger: purchases as rows of a database, by apr_dbd. SQLite in the first place; the SQL is what PostgreSQL takes
- * too. The truth about money: a state changes by one autocommitted UPDATE … WHERE id = ? AND state = ?, unique indexes
- * keep two purchases of a reader from running at once, and an error means: read the row again (DESIGN §1, §5;
- * prototypes §3). Knows no httpd header, so that a test links it alone. */
+/* The ledger: purchases as rows of a database (pwk_database). The truth about money: a state changes by one
+ * autocommitted UPDATE … WHERE id = ? AND state = ?, unique indexes keep two purchases of a reader from running at
+ * once, and an error means: read the row again (DESIGN §1, §5; prototypes §3). Knows no httpd header, so that a test
+ * links it alone. */
 #ifndef PWK_LEDGER_H
 #define PWK_LEDGER_H
 
@@ -13,21 +13,21 @@ typedef struct pwk_ledger pwk_ledger;
 typedef void pwk_ledger_complain(void *context, apr_status_t rv, const char *doing, const char *detail);
 
 /* child_init: a ledger that opens its connections when they are first needed, never as root, and closes them with `p`.
- * `driver` is "sqlite3" (params: an absolute path) or "pgsql" (libpq's). Usable by all threads, which after the end of `p`
- * are only told that it is over. The schema is made, or its version checked, by every connection that is opened; another
- * version than ours fails every call with APR_EMISMATCH. */
+ * `driver` is "sqlite3" (params: an absolute path) or "pgsql" (libpq's). Usable by all threads, which after the end of
+ * `p` are only told that it is over. The schema is made, or its version checked, by every connection that is opened;
+ * another version than ours fails every call with APR_EMISMATCH. */
 apr_status_t pwk_ledger_create(pwk_ledger **ledger, const char *driver, const char *params,
                                pwk_ledger_complain *complain, void *context, apr_pool_t *p);
 
-/* What follows returns APR_SUCCESS, what each names, or another status: could not find out, after `complain` was called.
- * Nothing waits longer than a few seconds. Rows live in `p`. Times are kept in whole seconds; `now` becomes the row's
- * `changed` where it is not said to be something else. */
+/* What follows returns APR_SUCCESS, what each names, or another status: could not find out, after `complain` was
+ * called. Nothing waits longer than a few seconds. Rows live in `p`; one that is handed in is changed on success alone.
+ * Times are kept in whole seconds; `now` becomes the row's `changed` where it is not said to be something else. */
 
 /* The row of that id. APR_NOTFOUND: there is none. */
 apr_status_t pwk_ledger_read(pwk_purchase *purchase, pwk_ledger *ledger, const char *id, apr_pool_t *p);
 
-/* Inserts `purchase` as CREATED with an empty session. APR_EEXIST: the reader has one in CREATED for the same site, offer,
- * period and start, now in `*other`. */
+/* Inserts `purchase` as CREATED with an empty session. APR_EEXIST: the reader has one in CREATED for the same site,
+ * offer, period and start, now in `*other`. */
 apr_status_t pwk_ledger_begin(pwk_ledger *ledger, const pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p);
 
 /* Takes over the making of the session of a CREATED row without one whose `due` (as read: `was`) has passed. APR_EBUSY:
@@ -44,16 +44,20 @@ apr_status_t pwk_ledger_sell(pwk_ledger *ledger, const char *id, const char *sal
 /* Removes a CREATED row without a session: none could be made. Not finding it is success. */
 apr_status_t pwk_ledger_drop(pwk_ledger *ledger, const char *id, apr_pool_t *p);
 
-/* Claims the right to place the order of `purchase` (token_hash, claimed, due, grant_from, grant_until are taken from it):
- * CREATED -> PLACING, committed before it returns, so that a crash after this point is seen as UNKNOWN, never as "not
- * sent". APR_EBUSY: another purchase of this account runs, or this token has claimed one; it is in `*other`. APR_NOTFOUND:
- * the row has left CREATED; read it again. Any other failure means that nothing was claimed and nothing may be sent.
- * Guide step 5; threats H-02, H-03, H-05. */
-apr_status_t pwk_ledger_claim(pwk_ledger *ledger, const pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p);
+/* Claims the right to place the order of `purchase` (token_hash, claimed, due, grant_from, grant_until are taken from
+ * it): CREATED -> PLACING, committed before it returns, so that a crash after this point is seen as UNKNOWN, never as
+ * "not sent"; sets its state, and `changed` to `claimed`. APR_EBUSY: another purchase of this account runs, or this
+ * token has claimed one; it is in `*other`. APR_NOTFOUND: the row has left CREATED; read it again. Any other failure
+ * means that nothing may be sent. Guide step 5; threats H-02, H-03, H-05. */
+apr_status_t pwk_ledger_claim(pwk_ledger *ledger, pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p);
 
-/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field and redirect as they stand in
- * it, and sets its state and `changed`. NOT_SENT also clears token_hash, claimed, due and the grant. APR_EBUSY: it is no
- * longer in that state; APR_EINVAL: the event means nothing there. */
+/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field and redirect as they stand
+ * in it, and sets its state and `changed`. NOT_SENT also clears token_hash, claimed, due and the grant.
+ *
+ * APR_EBUSY: it is no longer in that state, or not by that claim. APR_EINVAL: the event means nothing there, or is
+ * PWK_EVENT_CLAIM, which is pwk_ledger_claim's alone. APR_EEXIST, from NOT_SENT alone: the reader has begun the same
+ * sale again meanwhile, and one CREATED row of it is all that there may be; this one still runs, and goes on by another
+ * event. `complain` was called all the same. */
 apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_purchase_event event, apr_time_t now,
                              apr_pool_t *p);
 
@@ -61,16 +65,16 @@ apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pur
 apr_status_t pwk_ledger_running(pwk_purchase *purchase, pwk_ledger *ledger, const char *organisation,
                                 const char *environment, const char *account, apr_pool_t *p);
 
-/* `*rows` (pwk_purchase): purchases of this account that Payway has not shown yet, in PLACED, UNKNOWN or CONFIRMED, with
- * grant_until after `now`; at most 32, the newest first. */
+/* `*rows` (pwk_purchase): purchases of this account that Payway has not shown yet, in PLACED, UNKNOWN or CONFIRMED,
+ * with grant_until after `now`; at most 32, the newest first. */
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p);
 
 /* Notes that Payway shows the products of that row. */
 apr_status_t pwk_ledger_note_shown(pwk_ledger *ledger, const char *id, apr_time_t now, apr_pool_t *p);
 
-/* The right to search for the order of `purchase` (as read) once: `looked` moves to `now`. APR_EBUSY: somebody else is at
- * it, or was since. */
+/* The right to search for the order of `purchase` (as read) once: `looked` moves to `now`. APR_EBUSY: somebody else is
+ * at it, or was since. */
 apr_status_t pwk_ledger_lease(pwk_ledger *ledger, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p);
 
 /* Counts a complete reading without the order: sets purchase->negatives. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../core/pwk_limits.h"
-#include "../core/pwk_order.h"
+#include "../core/pwk_outcome.h"
 #include "../core/pwk_text.h"
 #include "pwk_account.h"
 #include "pwk_grants.h"
@@ -229,7 +229,7 @@ int pwk_purchases_identity(const char **token, request_rec *r, pwk_visit *visit,
 
 static const char *face_of(const pwk_purchase *purchase)
 {
-    return pwk_order_is_not_completed(purchase->error) ? "not_completed" : "refused";
+    return pwk_outcome_is_not_completed(purchase->error) ? "not_completed" : "refused";
 }
 
 static void set(apr_table_t *vars, const char *name, const char *value)
@@ -238,7 +238,8 @@ static void set(apr_table_t *vars, const char *name, const char *value)
         apr_table_setn(vars, name, value);
 }
 
-static void describe(request_rec *r, pwk_page *page, const pwk_purchase *purchase, const char *path)
+/* What every page about `purchase` says; `page` speaks the language of its wall and leads back to its article. */
+static void describe(pwk_page *page, request_rec *r, const pwk_purchase *purchase)
 {
     pwk_offer_shown *shown = apr_palloc(r->pool, sizeof(*shown));
     pwk_facts_read(shown, purchase, r->pool);
@@ -248,35 +249,35 @@ static void describe(request_rec *r, pwk_page *page, const pwk_purchase *purchas
     set(page->vars, "PURCHASE_STATE", pwk_purchase_word(purchase->state));
     set(page->vars, "PURCHASE_STATE_URL", pwk_purchases_url(r, page->site, "purchase", purchase->id, "/state"));
     set(page->vars, "PURCHASE_ORDER_ID", pwk_text_clean(purchase->order_id, PWK_ORDER_ID_MAX, r->pool));
-    set(page->vars, "PURCHASE_OFFERS_URL", pwk_purchases_offers_url(r, page->site, purchase, path));
-    set(page->vars, "PURCHASE_SHOP_URL", pwk_purchases_shop_url(r, page->site, purchase->code, path));
+    set(page->vars, "PURCHASE_OFFERS_URL", pwk_purchases_offers_url(r, page->site, purchase, page->place));
+    set(page->vars, "PURCHASE_SHOP_URL", pwk_purchases_shop_url(r, page->site, purchase->code, page->place));
 }
 
-static const pwk_sale *sale_of(pwk_sale *sale, request_rec *r, const pwk_site *site, const pwk_purchase *purchase)
+/* What the wall said, or what is sayable without it: the article's path and language are lost with an old key. */
+static pwk_sale sale_of(request_rec *r, const pwk_site *site, const pwk_purchase *purchase)
 {
-    return pwk_purchases_sale(sale, site, purchase, r->request_time, r->pool) == APR_SUCCESS ? sale : NULL;
+    pwk_sale sale;
+    if (pwk_purchases_sale(&sale, site, purchase, r->request_time, r->pool) != APR_SUCCESS)
+        sale = (pwk_sale){.path = "/", .language = ""};
+    return sale;
 }
 
 pwk_page *pwk_purchases_page(request_rec *r, pwk_visit *visit, const char *template_name, int status,
                              const pwk_purchase *purchase)
 {
-    pwk_sale kept;
-    const pwk_sale *sale = sale_of(&kept, r, visit->site, purchase);
-    pwk_page *page = pwk_pages_make(r, visit, template_name, status, sale ? sale->path : "/");
-    if (sale)
-        pwk_pages_speak(page, r, sale->language);
-    describe(r, page, purchase, page->place);
+    pwk_sale sale = sale_of(r, visit->site, purchase);
+    pwk_page *page = pwk_pages_make(r, visit, template_name, status, sale.path);
+    pwk_pages_speak(page, r, sale.language);
+    describe(page, r, purchase);
     return page;
 }
 
 int pwk_purchases_error(request_rec *r, pwk_visit *visit, int status, const char *word, const pwk_purchase *purchase)
 {
-    pwk_sale kept;
-    const pwk_sale *sale = sale_of(&kept, r, visit->site, purchase);
-    pwk_page *page = pwk_pages_make_error(r, visit, status, word, sale ? sale->path : "/");
-    if (sale)
-        pwk_pages_speak(page, r, sale->language);
-    describe(r, page, purchase, page->place);
+    pwk_sale sale = sale_of(r, visit->site, purchase);
+    pwk_page *page = pwk_pages_make_error(r, visit, status, word, sale.path);
+    pwk_pages_speak(page, r, sale.language);
+    describe(page, r, purchase);
     if (purchase->state == PWK_PURCHASE_FAILED)
         set(page->vars, "ERROR_FACE", face_of(purchase));
     return pwk_pages_send(r, page);

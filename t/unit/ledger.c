@@ -1,6 +1,6 @@
-/* src/httpd/pwk_ledger: every answer of every function, on a real SQLite file; the same on PostgreSQL when PWK_TEST_PGSQL
- * holds the parameters of a database that may be emptied. The drivers' calls go through here, so that an answer can be
- * lost at will. */
+/* src/httpd/pwk_ledger and the pwk_database under it: every answer of every function, on a real SQLite file; the same
+ * on PostgreSQL when PWK_TEST_PGSQL holds the parameters of a database that may be emptied. The drivers' calls go
+ * through here, so that an answer can be lost at will. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -24,9 +24,10 @@ static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd
                           apr_dbd_prepared_t *prepared, int random, int count, const char **values);
 #define apr_dbd_pquery faulty_pquery
 #define apr_dbd_pselect faulty_pselect
-#include "../../src/httpd/pwk_ledger.c"
+#include "../../src/httpd/pwk_database.c"
 #undef apr_dbd_pquery
 #undef apr_dbd_pselect
+#include "../../src/httpd/pwk_ledger.c"
 
 #define PROCESSES 4
 #define THREADS 16
@@ -120,7 +121,7 @@ static void one_complaint(apr_status_t rv)
     complaints.count = 0;
 }
 
-/* A ledger stays when its pool is gone (close_ledger): no leak to look for. */
+/* A ledger stays when its pool is gone (close_database): no leak to look for. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -313,7 +314,6 @@ static pwk_purchase claimed(const char *account, const char *token)
 
     authorise(&purchase, token);
     assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_SUCCESS);
-    purchase.state = PWK_PURCHASE_PLACING;
     return purchase;
 }
 
@@ -437,16 +437,23 @@ static void null_texts_are_empty(void **state)
 
 static void a_row_of_another_kind_is_an_error(void **state)
 {
-    pwk_purchase purchase = begun("a"), row;
+    pwk_purchase purchase = begun("a"), row = {.id = "before"};
+    apr_array_header_t *rows;
 
     (void)state;
     assert_int_equal(raw_write("UPDATE payway_purchase SET state = 'sold'"), 0);
     assert_int_equal(pwk_ledger_read(&row, ledger, purchase.id, pool), APR_EGENERAL);
     one_complaint(APR_EGENERAL);
     assert_null(strstr(complaints.words, "sold"));
-    assert_int_equal(raw_write("UPDATE payway_purchase SET state = 'created', period_type = 'weekly'"), 0);
+    assert_int_equal(
+        raw_write("UPDATE payway_purchase SET state = 'placed', grant_until = 9999999999, period_type = 'weekly'"), 0);
     assert_int_equal(pwk_ledger_read(&row, ledger, purchase.id, pool), APR_EGENERAL);
     one_complaint(APR_EGENERAL);
+    /* No half of it is handed out. */
+    assert_string_equal(row.id, "before");
+    assert_int_equal(pwk_ledger_granting(&rows, ledger, "example", "stage", "a", NOW, pool), APR_EGENERAL);
+    one_complaint(APR_EGENERAL);
+    assert_int_equal(rows->nelts, 0);
 }
 
 /* --- CREATED --- */
@@ -558,23 +565,26 @@ static void drop(void **state)
 
 static void claim(void **state)
 {
-    pwk_purchase purchase = begun("a"), second = begun("a"), row, other;
+    pwk_purchase purchase = begun("a"), second = begun("a"), before, row, other;
 
     (void)state;
     authorise(&purchase, "token-a");
+    purchase.claimed += 999999; /* to whole seconds */
     authorise(&second, "token-b");
     assert_int_equal(pwk_ledger_running(&row, ledger, "example", "stage", "a", pool), APR_NOTFOUND);
     assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_SUCCESS);
+    assert_int_equal(purchase.state, PWK_PURCHASE_PLACING);
+    assert_int_equal(purchase.changed, NOW + S(100));
     row = row_of(purchase.id);
-    purchase.state = PWK_PURCHASE_PLACING;
-    purchase.changed = purchase.claimed;
     same(&row, &purchase);
     assert_int_equal(pwk_ledger_running(&row, ledger, "example", "stage", "a", pool), APR_SUCCESS);
     same(&row, &purchase);
-    /* Again; another one of the reader's; one that is not there. */
+    /* Again; another one of the reader's, which is left as it was; one that is not there. */
     assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_NOTFOUND);
+    before = second;
     assert_int_equal(pwk_ledger_claim(ledger, &second, &other, pool), APR_EBUSY);
     same(&other, &purchase);
+    same(&second, &before);
     assert_int_equal(state_of(second.id), PWK_PURCHASE_CREATED);
     second.id = "nobody";
     assert_int_equal(pwk_ledger_claim(ledger, &second, &other, pool), APR_NOTFOUND);
@@ -763,7 +773,7 @@ static void the_same_state_of_another_claim(void **state)
 
 static void not_sent_when_its_place_is_taken(void **state)
 {
-    pwk_purchase first = claimed("a", "t1"), second = a_purchase("a"), other;
+    pwk_purchase first = claimed("a", "t1"), second = a_purchase("a"), row, other;
 
     (void)state;
     second.period = first.period;
@@ -773,8 +783,16 @@ static void not_sent_when_its_place_is_taken(void **state)
     assert_null(strstr(complaints.words, first.period));
     assert_int_equal(first.state, PWK_PURCHASE_PLACING);
     assert_int_equal(state_of(first.id), PWK_PURCHASE_PLACING);
-    /* The way out. */
+    /* The way out (commit of pwk_authorize): it ends, and the account may buy by the other one. */
+    authorise(&second, "t2");
+    assert_int_equal(pwk_ledger_claim(ledger, &second, &other, pool), APR_EBUSY);
+    first.error = "not_sent";
     assert_int_equal(pwk_ledger_move(ledger, &first, PWK_EVENT_REFUSED, NOW, pool), APR_SUCCESS);
+    row = row_of(first.id);
+    assert_int_equal(row.state, PWK_PURCHASE_FAILED);
+    assert_string_equal(row.error, "not_sent");
+    assert_int_equal(pwk_ledger_running(&row, ledger, "example", "stage", "a", pool), APR_NOTFOUND);
+    assert_int_equal(pwk_ledger_claim(ledger, &second, &other, pool), APR_SUCCESS);
 }
 
 static void a_lease_is_one_searchers(void **state)
@@ -848,7 +866,6 @@ static void grants(void **state)
         if (grants_then) {
             assert_int_equal(pwk_ledger_granting(&rows, ledger, "example", "stage", account, NOW, pool), APR_SUCCESS);
             assert_int_equal(rows->nelts, 1);
-            purchase.changed = purchase.claimed;
             same(&APR_ARRAY_IDX(rows, 0, pwk_purchase), &purchase);
             assert_int_equal(pwk_ledger_note_shown(ledger, purchase.id, NOW + S(500), pool), APR_SUCCESS);
             assert_int_equal(row_of(purchase.id).shown, 1);
@@ -1498,22 +1515,22 @@ static void all_connections_in_use(void **state)
     apr_pool_create(&p, pool);
     full = open_ledger_in(p);
     for (int i = 0; i < max; i++) {
-        assert_int_equal(apr_reslist_acquire(full->connections, &taken[i]), APR_SUCCESS);
+        assert_int_equal(apr_reslist_acquire(full->database->connections, &taken[i]), APR_SUCCESS);
     }
     from = apr_time_now();
     assert_int_equal(pwk_ledger_read(&row, full, "id", pool), APR_TIMEUP);
     one_complaint(APR_TIMEUP);
     assert_true(apr_time_now() - from < A_FEW_SECONDS);
-    apr_reslist_release(full->connections, taken[0]);
+    apr_reslist_release(full->database->connections, taken[0]);
     assert_int_equal(pwk_ledger_read(&row, full, "id", pool), APR_NOTFOUND);
     for (int i = 1; i < max - 1; i++) {
-        apr_reslist_release(full->connections, taken[i]);
+        apr_reslist_release(full->database->connections, taken[i]);
     }
     /* The process ends with one in use: it is waited for, not for ever, and what it stands on stays. */
     from = apr_time_now();
     apr_pool_destroy(p);
     assert_true(apr_time_now() - from >= CLOSE_TIMEOUT && apr_time_now() - from < A_FEW_SECONDS);
-    assert_int_equal(apr_reslist_release(full->connections, taken[max - 1]), APR_SUCCESS);
+    assert_int_equal(apr_reslist_release(full->database->connections, taken[max - 1]), APR_SUCCESS);
     assert_int_equal(pwk_ledger_read(&row, full, "id", pool), APR_EGENERAL);
     one_complaint(APR_EGENERAL);
 }
@@ -1551,19 +1568,19 @@ static void every_connection_is_set_up(void **state)
     (void)state;
     for (int again = 0; again < 2; again++) {
         assert_int_equal(pwk_ledger_read(&row, ledger, "id", pool), APR_NOTFOUND);
-        assert_int_equal(apr_reslist_acquire(ledger->connections, &taken), APR_SUCCESS);
+        assert_int_equal(apr_reslist_acquire(ledger->database->connections, &taken), APR_SUCCESS);
         if (is_file()) {
-            first_value(&got, ledger, taken, "PRAGMA journal_mode");
+            first_value(&got, ledger->database, taken, "PRAGMA journal_mode");
             assert_string_equal(got, "wal");
-            first_value(&got, ledger, taken, "PRAGMA synchronous");
+            first_value(&got, ledger->database, taken, "PRAGMA synchronous");
             assert_string_equal(got, "2");
-            first_value(&got, ledger, taken, "PRAGMA busy_timeout");
+            first_value(&got, ledger->database, taken, "PRAGMA busy_timeout");
             assert_true(atoi(got) <= 100);
         } else {
-            first_value(&got, ledger, taken, "SHOW statement_timeout");
+            first_value(&got, ledger->database, taken, "SHOW statement_timeout");
             assert_string_equal(got, "3s");
         }
-        apr_reslist_release(ledger->connections, taken);
+        apr_reslist_release(ledger->database->connections, taken);
         /* A connection made after an error as well. */
         lose_reads(0, 1);
     }
