@@ -94,7 +94,7 @@ subtest 'the buttons' => sub {
     my %form    = (sale => field($wall, 'sale'), offer => 'two', csrf => field($wall, 'csrf'), period => $PERIODS[0]{id});
     my $answer  = $browser->post_form('/payway/buy', \%form);
     is $answer->status, 303, 'before login';
-    like $answer->location, qr{/payway/login\?r=%2Fpayway%2Foffers%3Fr%3D%252Fpremium%252Fa.html%26o%3Dtwo\z}, 'logs in first, and comes back to the offer';
+    like $answer->location, qr{/payway/login\?r=%2Fpayway%2Foffers%3Fr%3D%252Fpremium%252Fa.html%26o%3Dtwo%26lang%3Dsv\z}, 'logs in first, and comes back to the offer';
     my $offers = log_in($browser, 'empty', $answer->location);
     is_deeply buttons($offers), [qw(two day gone)], 'the offers again';
     like $offers->body, qr/data-offer="two"[^>]*>/, 'this one';

@@ -307,7 +307,7 @@ int pwk_buy_handler(request_rec *r, pwk_visit *visit)
     if (!on.offer || !pwk_sale_offers(&on.sale, on.offer->name))
         return pwk_pages_error(r, visit, HTTP_BAD_REQUEST, "bad_request", on.sale.path);
     on.again = apr_pstrcat(r->pool, site->path, "/offers?r=", pwk_text_urlencode(on.sale.path, r->pool),
-                           "&o=", on.offer->name, NULL);
+                           "&o=", on.offer->name, "&lang=", on.sale.language, NULL);
     reader = pwk_visit_reader(visit, pwk_config_dir(r));
     if (!reader || !*reader->account)
         return pwk_purchases_to_login(r, site, on.again);

@@ -29,8 +29,8 @@ typedef struct {
     const char *doing, *words;
 } pwk_database_trouble;
 
-/* One call of the caller's own caller: one connection, one retry, one complaint at most. Begun by pwk_database_start;
- * `p` and `trouble` are the caller's to read, and `trouble` to set back. */
+/* A call: any number of statements on one connection, with one retry and one complaint at most. Made by
+ * pwk_database_start; `p` and `trouble` are the caller's to read, and `trouble` to set back. */
 typedef struct {
     pwk_database *database;
     struct pwk_database_connection *on;
@@ -48,8 +48,8 @@ typedef struct {
 apr_status_t pwk_database_create(pwk_database **database, const pwk_database_plan *plan, const char *driver,
                                  const char *params, pwk_database_complain *complain, void *context, apr_pool_t *p);
 
-/* The pool that it stands in, which outlives the `p` of its creation: for what its threads hold in hand. Theirs it is
- * not: only whoever creates the database may take from it. */
+/* The pool that it stands in, which is never destroyed: for what has to live as long. Only whoever created the database
+ * may take from it, before other threads see it. */
 apr_pool_t *pwk_database_pool(const pwk_database *database);
 
 /* Begins a call, with a connection that is the call's until pwk_database_finish. Any failure (APR_TIMEUP: all were in

@@ -221,8 +221,10 @@ static apr_status_t take_row(pwk_purchase *purchase, call *c, const char *const 
 {
     pwk_purchase row;
     for (int i = 0; i < MEMBER_COUNT; i++) {
-        if (!take_value(&row, &members[i], texts[i]))
-            return pwk_database_note(c, "reading", "a row has a state or a type that is none");
+        if (!take_value(&row, &members[i], texts[i])) {
+            pwk_database_note(c, "reading", "a row has a state or a type that is none");
+            return APR_EGENERAL;
+        }
     }
     *purchase = row;
     return APR_SUCCESS;

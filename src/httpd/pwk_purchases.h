@@ -38,9 +38,9 @@ const char *pwk_purchases_url(request_rec *r, const pwk_site *site, const char *
                               const char *rest);
 const char *pwk_purchases_place(request_rec *r, const pwk_site *site, const char *id);
 
-/* The offers of the article that it was bought for, with this one chosen. */
-const char *pwk_purchases_offers_url(request_rec *r, const pwk_site *site, const pwk_purchase *purchase,
-                                     const char *path);
+/* The offers of the article at `path`, with this one chosen, in `language`. */
+const char *pwk_purchases_offers_url(request_rec *r, const pwk_site *site, const char *offer, const char *path,
+                                     const char *language);
 
 /* The portal's shop for `code`, which leads back to `path`: the other way to buy. */
 const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *path);

@@ -49,6 +49,16 @@ async function openWithoutCookies(test) {
     }
 }
 
+// Collects what a reader must never meet in page.troubles.
+function watch(page) {
+    page.setDefaultTimeout(20000);
+    page.troubles = [];
+    page.on('pageerror', (error) => page.troubles.push(`script: ${error.message}`));
+    // A status is no trouble: walls are 402. What the policy blocks is.
+    page.on('console', (line) => { if (/Content Security Policy|Refused to/.test(line.text())) page.troubles.push(line.text()); });
+    return page;
+}
+
 // Runs `test(open)` and closes the browser whatever happens. `open(options)` gives a page in a profile of its own;
 // options are playwright's, and `width`.
 async function main(test) {
@@ -56,13 +66,7 @@ async function main(test) {
     const browser = await chromium.launch({ executablePath: process.env.PWK_CHROMIUM || '/usr/bin/chromium', args: FLAGS });
     const open = async ({ width = 1280, ...options } = {}) => {
         const context = await browser.newContext({ viewport: { width, height: width < 600 ? 740 : 900 }, locale: 'sv-SE', ...options });
-        const page = await context.newPage();
-        page.setDefaultTimeout(20000);
-        page.troubles = [];
-        page.on('pageerror', (error) => page.troubles.push(`script: ${error.message}`));
-        // A status is no trouble: walls are 402. What the policy blocks is.
-        page.on('console', (line) => { if (/Content Security Policy|Refused to/.test(line.text())) page.troubles.push(line.text()); });
-        return page;
+        return watch(await context.newPage());
     };
     let died;
     try {
@@ -76,14 +80,47 @@ async function main(test) {
     process.exitCode = failed ? 1 : 0;
 }
 
-// What holds on each of our pages; takes a screenshot named after it.
-async function look(page, name) {
-    await page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    is(wide, 0, `${name}: nothing to scroll sideways`);
+// Chromium fails to take a picture now and then, for reasons of its own.
+async function shoot(page, name, fullPage = true) {
+    const options = { path: path.join(shots, `${name}.png`), fullPage };
+    await page.screenshot(options).catch(() => page.screenshot(options));
+}
+const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+async function checkByAxe(page, name) {
     await page.evaluate(axe);
     const found = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] }));
     is(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(' ')}`).join('\n'), '', `${name}: WCAG 2.1 AA by axe-core`);
+}
+
+// What holds on each of our pages; takes a screenshot named after it.
+async function look(page, name) {
+    await shoot(page, name);
+    is(await sideways(page), 0, `${name}: nothing to scroll sideways`);
+    await checkByAxe(page, name);
+    is(page.troubles.join('\n'), '', `${name}: no script error, nothing blocked`);
+}
+
+// The same on a phone and on a desk, and down to the narrowest width that we promise. axe: false leaves axe-core out, dark:
+// true looks at the dark colours as well.
+async function lookAtAll(page, name, { axe: accessible = true, dark = false } = {}) {
+    const before = page.viewportSize();
+    const wide = [];
+    for (const width of [280, 1280, 360]) {
+        await page.setViewportSize({ width, height: width < 600 ? 740 : 900 });
+        const by = await sideways(page);
+        if (by) wide.push(`${by} px at ${width}`);
+        if (width > 280) await shoot(page, `${name}-${width}`);
+    }
+    is(wide.join(', '), '', `${name}: nothing to scroll sideways from 280 px on`);
+    if (accessible) await checkByAxe(page, name);
+    if (dark) {
+        await page.emulateMedia({ colorScheme: 'dark' });
+        await shoot(page, `${name}-dark-360`);
+        await checkByAxe(page, `${name} in the dark`);
+        await page.emulateMedia({ colorScheme: null });
+    }
+    await page.setViewportSize(before);
     is(page.troubles.join('\n'), '', `${name}: no script error, nothing blocked`);
 }
 
@@ -100,4 +137,11 @@ async function tabTo(page, want) {
     return false;
 }
 
-module.exports = { site, ok, is, like, main, look, openWithoutCookies, tabTo };
+// The form of Payway's portal.
+async function portalLogin(page, who) {
+    await page.getByLabel('E-mail').fill(who.email);
+    await page.getByLabel('Password').fill(who.password);
+    await page.getByRole('button', { name: 'Log in' }).click();
+}
+
+module.exports = { site, shots, ok, is, like, main, look, lookAtAll, openWithoutCookies, portalLogin, shoot, tabTo, watch };

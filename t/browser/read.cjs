@@ -1,7 +1,7 @@
 // A stranger meets the wall, a subscriber logs in and reads, in both languages, on a phone and on a desk; the keyboard
 // alone does; a buyer goes through the shop and reads. PWK_SITE: url, subscriber {email,password}, stranger {…}.
 'use strict';
-const { site, ok, is, like, main, look, openWithoutCookies, tabTo } = require('./browser.cjs');
+const { site, ok, is, like, main, look, openWithoutCookies, portalLogin, tabTo } = require('./browser.cjs');
 
 const ARTICLE = `${site.url}/premium/flottningen.html`;
 const SENTINEL = /SENTINEL-ARTICLE-1/;
@@ -9,12 +9,6 @@ const words = {
     sv: { locale: 'sv-SE', wall: /prenumerant/i, login: /Logga in/, price: /129\s?kr/, per: /per månad/, out: /Logga ut/ },
     en: { locale: 'en-GB', wall: /subscri/i, login: /Log in/, price: /SEK\s?129|129\s?kr/, per: /per month|a month/, out: /Log out/ },
 };
-
-async function portalLogin(page, who) {
-    await page.getByLabel('E-mail').fill(who.email);
-    await page.getByLabel('Password').fill(who.password);
-    await page.getByRole('button', { name: 'Log in' }).click();
-}
 
 // From the front page through the wall and the portal to the article.
 async function reads(open, language, width) {

@@ -1,0 +1,123 @@
+// A reader buys and reads: with pictures of every page on the way (docs/guide.md shows some of them).
+'use strict';
+const fs = require('node:fs');
+const path = require('node:path');
+const { shots, ok, is, like, main, lookAtAll, portalLogin, shoot } = require('./browser.cjs');
+const {
+    ARTICLE, SENTINEL, CONFIRMATION, BOUGHT_ONCE, control, newReader, books, offerButton, orderButton, klarna, choose, at, stubCalls, note, posted,
+} = require('./sale.cjs');
+
+const words = {
+    sv: {
+        buy: /Gå till betalning/, title: 'Kontrollera och beställ', price: /129\s?kr per månad/, renews: /tills du säger upp/,
+        order: 'Beställ med betalningsskyldighet', keeps: /bara det som saknas|ersätter/, done: 'Tack för din beställning', read: 'Läs vidare',
+        pay: ['Betala nu', 'Betala senare', 'Autogiro'], papers: [/Köpvillkor/, /personuppgifter/, /ångerrätten/],
+    },
+    en: {
+        buy: /Go to payment/, title: 'Check and place your order', price: /SEK\s?129 per month|129\s?kr per month/, renews: /until you cancel/,
+        order: 'Order with obligation to pay', keeps: /only what is missing|replace/, done: 'Thank you for your order', read: 'Continue reading',
+        papers: [/Terms of purchase/, /personal data/, /withdrawal/],
+    },
+};
+
+// A picture of docs/guide.md: what stands in the window, or all of the page.
+async function picture(page, name, fullPage = true) {
+    fs.mkdirSync(path.join(shots, 'guide'), { recursive: true });
+    await shoot(page, `guide/${name}`, fullPage);
+}
+
+const methods = (calls) => calls.map((call) => call.method).filter((name) => name !== 'on').join(' ');
+const words_of = (page) => page.locator('main').innerText();
+
+// The package's own words are Payway's, in Swedish.
+async function speaks(page, language, name) {
+    is(await page.getAttribute('html', 'lang'), language, `${name}: the language`);
+    if (language !== 'sv') {
+        const text = (await words_of(page)).replaceAll('Alla artiklar, på webben och i mobilen.', '');
+        ok(!/[åäöÅÄÖ]/.test(text), `${name}: not a word of Swedish`, text);
+    }
+}
+
+async function buys(open, language, width) {
+    const w = words[language];
+    const name = `${language}-${width}`;
+    const who = await newReader();
+    const page = await open({ width, locale: language === 'sv' ? 'sv-SE' : 'de-DE' });
+    await note(page);
+    const guide = language === 'sv' ? (...args) => picture(page, ...args) : async () => {};
+
+    await page.goto(language === 'sv' ? ARTICLE : `${ARTICLE}?lang=en`);
+    like(await offerButton(page, 'digital').innerText(), w.buy, `${name}: the wall has a button`);
+    await guide('1-wall');
+    await offerButton(page, 'digital').click();
+    await guide('2-login', false);
+    await portalLogin(page, who);
+    like(page.url(), /\/payway\/offers\?/, `${name}: back from the portal at the offer`);
+    await speaks(page, language, `${name}: offers`);
+    await guide('3-offers');
+    await offerButton(page, 'digital').click();
+
+    // -- the purchase page
+    await at(page, 'ready');
+    like(page.url(), /\/payway\/purchase\/[0-9a-f]{32}$/, `${name}: the purchase page`);
+    is(await page.locator('h1').innerText(), w.title, `${name}: its heading`);
+    await speaks(page, language, `${name}: purchase`);
+    const text = await page.locator('.payway-order').innerText();
+    for (const [what, want] of [['the product', /Norrposten Digital/], ['the price', w.price], ['how it renews', w.renews], ['what Klarna writes', w.keeps],
+        ...w.papers.map((want) => ['a paper', want])]) {
+        like(text, want, `${name}: above the order button: ${what}`);
+    }
+    is(await orderButton(page).innerText(), w.order, `${name}: the button names the obligation`);
+    is(methods(await stubCalls(page)), 'init load', `${name}: the widget is loaded when the page is drawn`);
+    ok(await page.frameLocator('#payway-categories iframe').getByText('Klarna').first().isVisible(), `${name}: and is seen`);
+    await lookAtAll(page, `buy-purchase-${language}`, { dark: true });
+    if (language === 'sv') await guide('4-purchase');
+    else await picture(page, '4-purchase-en');
+
+    // -- Klarna
+    await orderButton(page).click();
+    await klarna(page).waitFor();
+    is(await orderButton(page).isDisabled(), true, `${name}: the page is locked while Klarna has the word`);
+    is(await page.locator('#payway-categories').evaluate((fields) => fields.disabled), true, `${name}: the ways to pay too`);
+    is(await page.locator('#payway-order').getAttribute('aria-busy'), 'true', `${name}: and says so`);
+    await guide('5-klarna', false);
+    await choose(page, 'Close');
+    await at(page, 'ready');
+    await orderButton(page).focus();
+    await page.keyboard.press('Enter'); // by the keyboard alone
+    await klarna(page).getByRole('button', { name: 'Approve' }).focus();
+    await page.keyboard.press('Enter');
+
+    // -- the confirmation
+    await page.waitForURL(CONFIRMATION);
+    const left = await posted(page);
+    is(methods(left.calls), 'init load authorize authorize', `${name}: calls in order; one authorize for each press`);
+    is(JSON.stringify([left.state, left.locked, left.posts]), '["submitting",true,1]', `${name}: approved: locked until the next page; posted once`);
+    like(left.said, language === 'sv' ? /skickas/ : /being sent/, `${name}: and it says what happens`);
+    const [load, authorize] = ['load', 'authorize'].map((method) => left.calls.find((call) => call.method === method));
+    is(authorize.options.payment_method_category, load.options.payment_method_category, `${name}: authorize names what was loaded`);
+    ok(left.calls.filter((call) => call.method === 'authorize').every((call) => call.activation), `${name}: while the press was alive`);
+    const { requests } = await control('GET', `/requests?role=klarna&path=/redirect/&account=${who.id}`);
+    is(requests.length, 1, `${name}: by way of Klarna`);
+    is(await page.locator('h1').innerText(), w.done, `${name}: the confirmation`);
+    await speaks(page, language, `${name}: confirmation`);
+    like(await words_of(page), /EXAMPLE-\d+/, `${name}: with the order's number`);
+    like(await words_of(page), w.price, `${name}: and the price`);
+    is(await page.evaluate(() => document.activeElement.localName), 'h1', `${name}: which has the focus`);
+    await lookAtAll(page, `buy-confirm-${language}`, { dark: true });
+    await guide('6-confirm');
+    await page.getByRole('main').getByRole('link', { name: w.read }).click();
+    is(page.url().replace(/\?.*/, ''), ARTICLE, `${name}: continue reading: the article`);
+    like(await page.content(), SENTINEL, `${name}: which opens`);
+    await guide('7-article', false);
+    is(await books(who), BOUGHT_ONCE, `${name}: one session, one order, one charge`);
+    const all = await control('GET', `/requests?account=${who.id}`);
+    is(all.requests.filter((request) => /customer.?token/i.test(request.path)).length, 0, `${name}: no customer token`);
+    is(page.troubles.join('\n'), '', `${name}: no script error, nothing blocked`);
+    await page.context().close();
+}
+
+main(async (open) => {
+    await buys(open, 'sv', 360);
+    await buys(open, 'en', 1280);
+});
