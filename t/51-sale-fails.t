@@ -15,10 +15,32 @@ use Time::HiRes qw(sleep time);
 my $API = '/external/api/v1/klarna_payments';
 my ($sim, $server) = paywall(
     sells      => 1,
+    seed       => {packages => [map { {organisation => $PWK::Test::ORGANISATION, %$_} }
+        {code => 'example_digital', name => 'Exempel Digital', products => ['example_web'],
+            periods => [{id => $PWK::Test::PERIOD, price => 149}, {id => '5f0d9ea795cfebfb8544ab13', iteration_type => 'year', price => 1490}]},
+        {code => 'example_bundle', name => 'Paket', products => ['example_web'], periods => [{id => '5f0d9ea795cfebfb8544ab15', price => 399}]},
+        {code => 'example_paper', name => 'Papper', products => ['example_paper'], periods => [{id => '5f0d9ea795cfebfb8544ab16', price => 399}]},
+    ]},
     directives => <<~'MORE',
         PaywayTimeout      2s 1s
         PaywayOrderTimeout 2s
+        PaywayOffer bundle code=example_bundle products=example_web
+        PaywayOffer choice code=example_digital products=example_web "price=från 149 kr"
+        PaywayOffer later  code=example_paper products=example_paper start=+30d
+        <Location /premium>
+            PaywayOffers digital bundle
+        </Location>
+        <Location /choice>
+            AuthType Payway
+            Require  payway-product example_web
+            PaywayOffers choice
+        </Location>
+        <Location /later>
+            AuthType Payway
+            Require  payway-product example_paper
+        </Location>
         <Location /raise>
+            PaywayOffers digital
             AuthType Payway
             Require  payway-product example_web
             PaywayRaiseOnSsnAlreadySetError On
@@ -37,6 +59,21 @@ sub buyer (%account) {
     my $client   = PWK::Client->new(base => $server->url);
     log_in($client, {email => $email, password => $password});
     return (PWK::Sale->new(sim => $sim, client => $client), $client, $account->{id});
+}
+# The same reader in a browser of another place.
+sub buyer_again ($account) {
+    my ($books) = grep { $_->{id} eq $account } @{$sim->books->{accounts}};
+    my $password = PWK::Server::random_text(9);
+    $sim->account($account, {password => $password});
+    my $client = PWK::Client->new(base => $server->url);
+    log_in($client, {email => $books->{email}, password => $password});
+    return $client;
+}
+
+# What the ledger holds; and time, which a test lets pass by changing it.
+sub sql ($statement) {
+    my $said = `sqlite3 -cmd '.timeout 5000' '@{[$server->path('run/ledger.db')]}' "$statement"`;
+    return $said =~ s/\n\z//r;
 }
 sub calls ($path) { return grep { $_->{path} eq "$API/$path" } $sim->requests(role => 'api') }
 sub charges ($account) { return scalar grep { $_->{account} eq $account } $sim->charges }
@@ -248,18 +285,114 @@ subtest 'the answer is lost: found out, never sent again' => sub {
     }
 };
 
+subtest 'the order is on a later page of the list; or the list is no list' => sub {
+    my ($sale, $client, $account) = buyer();
+    $sim->shape(orders_page_size => 1, orders_first => 'oldest', products_delay => 3600);
+    like $sale->whole('/later/a.html', 'later')->url, qr{/confirm/}, 'an older order';
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_after');
+    $sale->authorize($page);
+    until_ok(sub { $sale->state($id)->{state} eq 'placed' }, 'found behind it');
+    $sim->shape(orders_page_size => 0);
+
+    my ($second, $browser) = buyer();
+    $page = $second->press('/premium/a.html');
+    $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_after');
+    $second->authorize($page);
+    my $fault = $sim->fault(role => 'api', path => '/external/api/v1/order', kind => 'status', status => 404);
+    $second->state(PWK::Sale::id($page));
+    is sql("SELECT state, negatives FROM payway_purchase WHERE id = '@{[PWK::Sale::id($page)]}'"), 'unknown|0', 'a 404 proves nothing';
+    $sim->clear_faults($fault);
+    $sim->shape(products_delay => 0);
+};
+
+subtest 'what starts later blocks nothing, however it was found out' => sub {
+    my ($sale, $client) = buyer();
+    my $page = $sale->press('/later/a.html', 'later');
+    $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_after');
+    $sale->authorize($page);
+    until_ok(sub { $sale->state(PWK::Sale::id($page))->{state} eq 'confirmed' }, 'found, and nothing is waited for');
+    like $sale->press('/premium/a.html')->body, qr/data-client-token/, 'another thing can be bought';
+};
+
+subtest 'nobody can find it out: an operator has to' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_before');
+    $sale->authorize($page);
+    my $fault = $sim->fault(role => 'api', path => '/external/api/v1/order', kind => 'status', status => 403);
+    $server->expect_log(qr/PWK0032/, qr/PWK0156/);
+    sql("UPDATE payway_purchase SET claimed = claimed - 172800, grant_until = grant_until - 172800, looked = 0 WHERE id = '$id'");
+    is $sale->state($id)->{state}, 'manual', 'two days later: an alarm';
+    like $client->get("/payway/purchase/$id")->body, qr/data-state="manual"/, 'and a page that says so';
+    $sim->clear_faults($fault);
+};
+
+subtest 'absent: three readings and an hour' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_before');
+    $sale->authorize($page);
+    for my $reading (1 .. 4) {
+        sql("UPDATE payway_purchase SET looked = 0 WHERE id = '$id'");
+        is $sale->state($id)->{state}, 'unknown', "reading $reading within the hour: nothing is proven";
+    }
+    sql("UPDATE payway_purchase SET claimed = claimed - 3960, looked = 0 WHERE id = '$id'");
+    is $sale->state($id)->{state}, 'failed', 'after it: there is none';
+    is error_of($client->get("/payway/purchase/$id")), 'order_absent', 'an honest page';
+    like $sale->press('/premium/a.html')->body, qr/data-client-token/, 'and another try';
+    is charges($account), 0, 'no charge';
+};
+
+subtest 'the child that placed it was killed' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    $sim->shape(products_delay => 3600);
+    $sim->fault(role => 'api', path => "$API/place_order", kind => 'delay', seconds => 1.5, times => 1, before_acting => 0);
+    my $pid = fork // die "fork: $!";
+    if (!$pid) { eval { $sale->authorize($page) }; require POSIX; POSIX::_exit(0) }
+    until_ok(sub { sql("SELECT state FROM payway_purchase WHERE id = '$id'") eq 'placing' }, 'it is placing');
+    sleep 0.3;
+    $server->allow_log(qr/AH0005[0-2]|AH00045/);
+    kill KILL => split ' ', `pgrep -P @{[$server->pid]}`;
+    waitpid $pid, 0;
+    until_ok(sub { eval { $client->get('/')->status == 200 } }, 'another child serves');
+    sql("UPDATE payway_purchase SET due = 1 WHERE id = '$id'");
+    my $elsewhere = buyer_again($account);
+    is $elsewhere->get('/premium/a.html')->status, 200, 'past its deadline the article is open, without a look at any page of ours';
+    until_ok(sub { $sale->state($id)->{state} eq 'placed' }, 'and the order is found');
+    is charges($account), 1, 'charged once';
+    $sim->shape(products_delay => 0);
+} if ($ENV{PWK_MPM} // 'event') eq 'event';
+
+subtest 'two tabs, two offers of one product: the second knows of the first' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $one = $sale->press('/premium/a.html');
+    my $two = $sale->press('/premium/a.html', 'bundle');
+    my @token = map { $sim->authorize(PWK::Sale::session($_), category => 'pay_now') } $one, $two;
+    my $tab = $sale->twin;
+    $sim->fault(role => 'api', path => '/external/api/v1/me/active_products', kind => 'delay', seconds => 2, times => 1, before_acting => 0);
+    my $pid = fork // die "fork: $!";
+    if (!$pid) { eval { $tab->authorize($two, token => $token[1]) }; require POSIX; POSIX::_exit(0) }
+    sleep 0.5;    # the second tab has asked for the products
+    like $client->follow($sale->authorize($one, token => $token[0]))->url, qr{/confirm/}, 'the first is bought meanwhile';
+    until_ok(sub { $sale->state(PWK::Sale::id($one))->{state} eq 'confirmed' }, 'and confirmed');
+    waitpid $pid, 0;
+    is charges($account), 1, 'the second is not placed on old news';
+    is error_of($client->get('/payway/purchase/' . PWK::Sale::id($two))), 'already_owned', 'and says why';
+};
+
 subtest 'Payway shows the products half an hour later' => sub {
     my ($sale, $client, $account) = buyer();
     $sim->shape(products_delay => 1800);
     my $end = $sale->whole('/premium/a.html');
     like $end->url, qr{/payway/confirm/}, 'bought';
     is $client->get('/premium/a.html')->status, 200, 'reads at once';
-    # Another browser of the same reader, and one whose confirmation never arrived.
-    my $elsewhere = PWK::Client->new(base => $server->url);
-    my ($books) = grep { $_->{id} eq $account } @{$sim->books->{accounts}};
-    my $password = PWK::Server::random_text(9);
-    $sim->account($account, {password => $password});
-    log_in($elsewhere, {email => $books->{email}, password => $password});
+    my $elsewhere = buyer_again($account);
     is $elsewhere->get('/premium/a.html')->status, 200, 'reads elsewhere too';
     is $sale->state(PWK::Sale::id($end))->{state}, 'placed', 'not confirmed yet';
     $sim->shape(products_delay => 0);
@@ -366,6 +499,18 @@ subtest 'create_session fails' => sub {
         is $page->status, 503, "$fault->{kind}: status";
     }
     like $sale->press('/premium/a.html')->body, qr/data-client-token/, 'afterwards it works';
+};
+
+subtest 'a period that was chosen is never another' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $wall = $client->follow($client->navigate('/choice/a.html'));
+    $server->restart;
+    my @faults = map { $sim->fault(role => 'api', path => "/external/api/$_", kind => 'status', status => 503) }
+        'v2/klarna_payments/payment_periods', 'v2/products';
+    $sim->clear_requests;
+    is error_of($sale->press($wall, 'choice', period => '5f0d9ea795cfebfb8544ab13')), 'sale_unavailable', 'no prices at hand: nothing is sold';
+    is scalar(my @none = grep { $_->{path} =~ /create_session/ } $sim->requests(role => 'api')), 0, 'and no session made';
+    $sim->clear_faults($_) for @faults;
 };
 
 done_testing;

@@ -50,6 +50,7 @@
 #define PWK_IDENTITY_MIN_S 120                  /* … and that a call at least needs */
 #define PWK_RESUME_LIFE_S 600                   /* an authorization that waits for a login */
 #define PWK_AUTHORIZATION_LIFE_S (65 * 60)      /* Klarna's authorization is dead then (60 min, and some) */
+#define PWK_UNKNOWN_S (48 * 3600)               /* how long an outcome is looked for before an operator has to */
 #define PWK_LOOK_S 5                            /* a returning reader triggers a search this often at most */
 #define PWK_NEGATIVES_MIN 3                     /* complete readings without the order before it counts as absent */
 #define PWK_WALL_RECHECK_S 10                   /* a logged-in reader at the wall is asked about this often at most */

@@ -123,11 +123,12 @@ pwk_payway_request pwk_order_place_request(const pwk_purchase *purchase, const p
     return request;
 }
 
-pwk_payway_request pwk_order_list_request(const char *account, apr_pool_t *p)
+pwk_payway_request pwk_order_list_request(const char *account, int page, apr_pool_t *p)
 {
     return (pwk_payway_request){
         .method = "GET",
-        .path = apr_pstrcat(p, API "/order?account_id=", pwk_text_urlencode(account, p), NULL),
+        .path = apr_pstrcat(p, API "/order?account_id=", pwk_text_urlencode(account, p),
+                            page > 1 ? apr_psprintf(p, "&page_number=%d", page) : NULL, NULL),
     };
 }
 
@@ -224,22 +225,16 @@ pwk_result pwk_order_read_list(pwk_order_search *found, const char *id, const pw
 
     *found = (pwk_order_search){.order_id = ""};
     if (result.outcome != PWK_OK) {
-        const char *code = pwk_json_text(object, "code", PWK_CODE_MAX, p);
-
-        if (answer->status == 404 && code && strcmp(code, "not_found") == 0) {
-            found->complete = 1;
-            result = pwk_result_ok();
-            result.http_status = answer->status;
-        }
         return result;
     }
     found->complete = is_last_page(object);
+    found->more = json_is_true(json_object_get(json_object_get(object, "page_info"), "more_results_available"));
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *order = json_array_get(items, i);
         const json_t *reference = json_object_get(order, "merchant_reference");
 
         if (!json_is_object(order) || (reference && !json_is_null(reference) && !json_is_string(reference))) {
-            found->complete = 0; /* whose it is cannot be told */
+            found->complete = found->more = 0; /* whose it is cannot be told */
         } else if (is_ours(json_string_value(reference), id) && found->count++ == 0) {
             const char *order_id = pwk_json_text(order, "order_id", PWK_ORDER_ID_MAX, p);
 

@@ -33,17 +33,20 @@ pwk_payway_request pwk_order_place_request(const pwk_purchase *purchase, const p
  * what is too long is cut. */
 const char *pwk_order_reference(const char *id, const char *merchant_reference, apr_pool_t *p);
 
-/* GET v1/order?account_id=, for a token without identity with the scope /external/order/r. */
-pwk_payway_request pwk_order_list_request(const char *account, apr_pool_t *p);
+/* GET v1/order?account_id=, for a token without identity with the scope /external/order/r. `page` counts from 1; how a
+ * further one is asked for is not documented, page_number after the answer's own word (payway-api §2.3). */
+pwk_payway_request pwk_order_list_request(const char *account, int page, apr_pool_t *p);
 
+/* One page of the list. */
 typedef struct {
     int count;            /* orders whose merchant_reference is the purchase's */
     const char *order_id; /* of the first */
-    int complete;         /* the list was whole: only then an absence counts */
+    int complete;         /* every order of it can be told, and no page follows: only then an absence counts */
+    int more;             /* every order of it can be told, and another page follows */
 } pwk_order_search;
 
-/* Looks for orders whose merchant_reference is `id`, or begins with `id` and '_'. 404 not_found is an empty, complete
- * list only if it is Payway's own word. Anything else that is not a readable 2xx list fails, as in pwk_payway.h. */
+/* Looks for orders whose merchant_reference is `id`, or begins with `id` and '_'. What is not a readable 2xx list fails,
+ * as in pwk_payway.h; so does a 404, which is no list. */
 pwk_result pwk_order_read_list(pwk_order_search *found, const char *id, const pwk_payway_answer *answer, apr_pool_t *p);
 
 #endif

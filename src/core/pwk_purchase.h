@@ -50,7 +50,7 @@ typedef struct {
     const char *id;           /* 32 hex digits, random; unguessable, since the confirmation URL holds it */
     const char *site;         /* base URL of the virtual host that sold it */
     const char *organisation; /* with `environment` and `account`: whose purchase; one runs at a time */
-    const char *environment;  /* "stage", "production", or the API's base URL */
+    const char *environment;  /* "stage", "production", or "custom" */
     const char *account;
     pwk_purchase_state state;
     const char *offer;      /* its name in the configuration that sold it */

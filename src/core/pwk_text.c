@@ -182,6 +182,12 @@ int pwk_text_is_visible(const char *text, apr_size_t max)
     return i > 0;
 }
 
+int pwk_text_is_opaque(const char *text, apr_size_t max)
+{
+    return pwk_text_is_visible(text, max)
+           && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == strlen(text);
+}
+
 const char *pwk_text_printable(const char *text, apr_size_t max, apr_pool_t *p)
 {
     char *seen = apr_pstrndup(p, text ? text : "", max);

@@ -22,6 +22,10 @@ int pwk_text_is_id(const char *text);
 /* Whether every byte is visible ASCII and the length is 1..max: what may stand in a header, a token, a session id. */
 int pwk_text_is_visible(const char *text, apr_size_t max);
 
+/* Whether every byte is one of RFC 3986's unreserved characters and the length is 1..max: what an opaque token of others may
+ * hold when a browser brings it. */
+int pwk_text_is_opaque(const char *text, apr_size_t max);
+
 /* `text` (NULL: "") cut at `max` bytes, with '?' for every byte that is not printable ASCII: a User-Agent is whatever a
  * client likes to send. In `p`. */
 const char *pwk_text_printable(const char *text, apr_size_t max, apr_pool_t *p);

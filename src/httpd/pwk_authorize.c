@@ -31,6 +31,7 @@ typedef struct {
     pwk_sale sale;
     pwk_klarna_session session;
     pwk_purchase purchase;
+    apr_time_t asked; /* when the products were asked for */
 } placing;
 
 static const char *hash_of(const char *token, apr_pool_t *p)
@@ -65,25 +66,33 @@ static int answer_with_current(placing *on)
 
 /* ---- before the claim: nothing has happened yet ---- */
 
-/* The products as Payway says now. Who has them already is not sold them; who cannot be asked about is not sold anything on
- * a guess. */
-static int check_products(placing *on)
+/* The products as Payway says now, for the answer as well. */
+static pwk_result read_products(placing *on)
 {
     apr_pool_t *p = on->r->pool;
     pwk_reader *newer;
     pwk_result result = pwk_account_reread(&newer, on->site, on->visit->reader, on->token, p);
     if (result.http_status == HTTP_UNAUTHORIZED)
         pwk_account_forget_identity(on->site, on->visit->reader->sid, p);
-    if (result.outcome != PWK_OK) {
+    if (result.outcome == PWK_OK) {
+        pwk_visit_set_reader(on->visit, newer);
+        on->reader = newer;
+    } else {
         pwk_account_complain(on->site, &result, "reading products before an order", p);
-        return pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
     }
-    pwk_visit_set_reader(on->visit, newer);
-    on->reader = newer;
-    if (!pwk_purchases_is_owned(newer, &on->purchase, p))
-        return DECLINED;
-    /* What runs explains the products better than "you have it". */
+    return result;
+}
+
+static int is_owned(placing *on)
+{
+    return pwk_purchases_is_owned(on->reader, &on->purchase, on->r->pool);
+}
+
+static int answer_owned(placing *on)
+{
+    apr_pool_t *p = on->r->pool;
     pwk_purchase running;
+    /* What runs explains the products better than "you have it". */
     if (pwk_ledger_running(&running, on->site->ledger, on->purchase.organisation, on->purchase.environment,
                            on->purchase.account, p)
             == APR_SUCCESS
@@ -92,6 +101,15 @@ static int check_products(placing *on)
     on->purchase.error = "already_owned";
     pwk_ledger_move(on->site->ledger, &on->purchase, PWK_EVENT_AGED, apr_time_now(), p);
     return answer_with_current(on);
+}
+
+/* Who has the products already is not sold them; who cannot be asked about is not sold anything on a guess. */
+static int check_products(placing *on)
+{
+    on->asked = apr_time_now();
+    if (read_products(on).outcome != PWK_OK)
+        return pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
+    return is_owned(on) ? answer_owned(on) : DECLINED;
 }
 
 /* The authorization waits in the browser while the reader is identified; a button on the purchase page posts it again. */
@@ -115,7 +133,9 @@ static int prepare(placing *on)
     int status;
     if (on->purchase.state != PWK_PURCHASE_CREATED)
         return answer_with(on, &on->purchase, NULL);
-    if (!pwk_text_is_visible(on->authorization, PWK_AUTHORIZATION_MAX))
+    /* Klarna's is a UUID. What a firewall before Payway would stop is no authorization, and its page in place of an answer
+     * would read like a lost one. */
+    if (!pwk_text_is_opaque(on->authorization, PWK_AUTHORIZATION_MAX))
         return pwk_pages_error(on->r, on->visit, HTTP_BAD_REQUEST, "bad_request",
                                pwk_purchases_place(on->r, on->site, on->purchase.id));
     if (pwk_purchases_session(&on->session, on->site, &on->purchase, now, on->r->pool) != APR_SUCCESS
@@ -150,6 +170,20 @@ static int claim(placing *on)
     }
     return rv == APR_NOTFOUND ? answer_with_current(on)
                               : pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
+}
+
+/* Between the reading of the products and the claim another purchase of this account may have gone through. Then they are read
+ * once more, now that none can run beside this one; what must not be placed after all is given back, unsent. */
+static int check_again(placing *on)
+{
+    apr_pool_t *p = on->r->pool;
+    pwk_purchase other;
+    apr_status_t rv = pwk_ledger_finished(&other, on->site->ledger, &on->purchase, on->asked, p);
+    int is_known = rv == APR_SUCCESS && read_products(on).outcome == PWK_OK;
+    if (rv == APR_NOTFOUND || (is_known && !is_owned(on)))
+        return DECLINED;
+    pwk_ledger_move(on->site->ledger, &on->purchase, PWK_EVENT_NOT_SENT, apr_time_now(), p);
+    return is_known ? answer_owned(on) : pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
 }
 
 /* ---- after it ---- */
@@ -311,7 +345,7 @@ int pwk_authorize_handler(request_rec *r, pwk_visit *visit)
         /* Nobody is logged in (any more): whose purchase it is shows after the login, and the token is good for this one
          * alone. */
         if (pwk_purchase_is_id(id) && !(visit->reader && *visit->reader->account)
-            && pwk_text_is_visible(on.authorization, PWK_AUTHORIZATION_MAX))
+            && pwk_text_is_opaque(on.authorization, PWK_AUTHORIZATION_MAX))
             pwk_resume_keep(visit, id, on.authorization);
         return status;
     }
@@ -321,6 +355,8 @@ int pwk_authorize_handler(request_rec *r, pwk_visit *visit)
     status = prepare(&on);
     if (status == DECLINED)
         status = claim(&on);
+    if (status == DECLINED)
+        status = check_again(&on);
     if (status != DECLINED)
         return status;
     pwk_resume_forget(visit);

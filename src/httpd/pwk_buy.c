@@ -137,11 +137,15 @@ static int wait_for_session(press *on)
  * long enough to pay in peace. */
 static int is_same_sale(press *on, const pwk_purchase *other)
 {
+    pwk_klarna_session session;
     pwk_sale sale;
     return !strcmp(other->code, on->purchase.code) && other->type == on->purchase.type
            && other->trial == on->purchase.trial && !strcmp(other->products, on->purchase.products)
            && !strcmp(other->facts, on->purchase.facts)
-           && (!*other->session || other->expires - on->r->request_time > apr_time_from_sec(PWK_RESUME_LIFE_S))
+           && (!*other->session
+               || (other->expires - on->r->request_time > apr_time_from_sec(PWK_RESUME_LIFE_S)
+                   && pwk_purchases_session(&session, on->site, other, on->r->request_time, on->r->pool)
+                          == APR_SUCCESS))
            && pwk_purchases_sale(&sale, on->site, other, on->r->request_time, on->r->pool) == APR_SUCCESS
            && sale.disable_account_info_overwrite == on->sale.disable_account_info_overwrite
            && !strcmp(sale.language, on->sale.language);
@@ -202,10 +206,11 @@ static int check_running(press *on)
     return rv == APR_NOTFOUND ? DECLINED : no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
 }
 
-/* The period that the form names, or the only one; NULL with `*known` when the form names one that is not sold. */
+/* The period that the form names, or the only one; NULL with `*known` 0 when the form names one that is not sold, or one that
+ * nobody can tell the price of just now. */
 static const pwk_period *period_of(const pwk_offer_shown *shown, const char *id, int *known)
 {
-    *known = !*id || !shown->periods->nelts;
+    *known = !*id || !strcasecmp(id, shown->offer->period);
     for (int i = 0; i < shown->periods->nelts; i++) {
         const pwk_period *period = &APR_ARRAY_IDX(shown->periods, i, pwk_period);
         if (!*id || !strcasecmp(period->id, id)) {
@@ -226,6 +231,8 @@ static int fill_purchase(press *on, const char *period_id)
     int known;
     pwk_prices_show(&shown, on->site, offer, p);
     period = period_of(&shown, period_id, &known);
+    if (!known && !shown.periods->nelts)
+        return no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
     if (!known)
         return pwk_pages_error(on->r, on->visit, HTTP_BAD_REQUEST, "bad_request", on->sale.path);
     /* What it costs must stand above the order button; and Payway wants the period of a trial named. */

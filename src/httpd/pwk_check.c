@@ -436,7 +436,7 @@ static void make_site(checking *c)
     site->withdrawal_url = server->withdrawal_url;
     resolve_hosts(c, site, server);
     resolve_base(c, site, server);
-    site->environment = server->environment ? server->environment : site->api;
+    site->environment = server->environment ? server->environment : "custom"; /* an address may change */
     if (!server->crypto_key || !c->errors)
         make_seal(c, site, server);
     find_pages(c, site, server);

@@ -117,14 +117,15 @@ static int show_end(request_rec *r, pwk_visit *visit, const pwk_purchase *purcha
         r, visit, HTTP_OK, !strcmp(purchase->error, "already_owned") ? "already_owned" : "session_expired", purchase);
 }
 
-/* Opens to this browser what the purchase gives and its record does not hold yet: it was found out about only now, or the
- * answer that carried the record never arrived. */
-static void open_products(request_rec *r, pwk_visit *visit, const pwk_purchase *purchase)
+/* Reads this browser's products anew where its record does not say what the purchase does: it was found out about only now, or
+ * the answer that carried the record never arrived; or what was open meanwhile was never ordered. */
+static void set_right(request_rec *r, pwk_visit *visit, const pwk_purchase *purchase)
 {
     const char *token;
     pwk_reader *newer;
     pwk_sso2_visitor visitor = pwk_visit_visitor(visit, visit->reader->sid);
-    if (!pwk_purchase_grants(purchase, r->request_time) || pwk_purchases_is_owned(visit->reader, purchase, r->pool))
+    int is_open = pwk_purchases_is_owned(visit->reader, purchase, r->pool);
+    if (is_open ? purchase->state != PWK_PURCHASE_FAILED : !pwk_purchase_grants(purchase, r->request_time))
         return;
     /* One with identity is one call, where a check by SSO2 and a token without are two; either merges the grants. */
     if (pwk_account_kept_identity(&token, visit->site, visit->reader, r->pool)
@@ -144,7 +145,7 @@ int pwk_checkout_purchase(request_rec *r, pwk_visit *visit)
     case PWK_PURCHASE_CREATED:
         return show_created(r, visit, &purchase);
     case PWK_PURCHASE_UNKNOWN:
-        open_products(r, visit, &purchase);
+        set_right(r, visit, &purchase);
         return show_wait(r, visit, &purchase);
     case PWK_PURCHASE_PLACING:
     case PWK_PURCHASE_MANUAL:
@@ -153,6 +154,7 @@ int pwk_checkout_purchase(request_rec *r, pwk_visit *visit)
     case PWK_PURCHASE_CONFIRMED:
         return pwk_pages_redirect(r, HTTP_SEE_OTHER, pwk_purchases_url(r, visit->site, "confirm", purchase.id, ""));
     default:
+        set_right(r, visit, &purchase);
         return show_end(r, visit, &purchase);
     }
 }
@@ -180,7 +182,7 @@ int pwk_checkout_confirm(request_rec *r, pwk_visit *visit)
     pwk_reconcile_look(visit->site, &purchase, r->pool);
     if (purchase.state != PWK_PURCHASE_PLACED && purchase.state != PWK_PURCHASE_CONFIRMED)
         return pwk_purchases_to_page(r, visit->site, &purchase, NULL);
-    open_products(r, visit, &purchase);
+    set_right(r, visit, &purchase);
     page = pwk_purchases_page(r, visit, "confirm.shtml", HTTP_OK, &purchase);
     if (visit->reader && pwk_purchases_is_owned(visit->reader, &purchase, r->pool))
         set(page, "PURCHASE_OPEN", "1");

@@ -86,7 +86,7 @@ typedef struct pwk_site {
     int identify, login;
     apr_interval_time_t timeout, connect_timeout, order_timeout;
     const char *ca_file, *http_proxy;
-    const char *environment;                           /* of a purchase: "stage", "production", or the API's URL */
+    const char *environment;                           /* of a purchase: "stage", "production", "custom" */
     const char *ledger_driver, *ledger_params;         /* NULL: buyers are sent to the portal's shop */
     struct pwk_ledger *ledger;                         /* made in child_init; NULL: none, or it could not be */
     const char *klarna_sdk;                            /* URL of the widget's script */

@@ -36,7 +36,7 @@ apr_array_header_t *pwk_grants_products(const pwk_purchase *purchase, apr_pool_t
 /* Nothing is waited for any more. An UNKNOWN purchase stays so: that products are there does not tell who sold them. */
 static void note_shown(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    if (purchase->state == PWK_PURCHASE_UNKNOWN)
+    if (purchase->state != PWK_PURCHASE_PLACED && purchase->state != PWK_PURCHASE_CONFIRMED)
         return;
     if (pwk_ledger_note_shown(site->ledger, purchase->id, now, p) == APR_SUCCESS
         && purchase->state == PWK_PURCHASE_PLACED)
@@ -77,6 +77,9 @@ pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const c
     for (int i = 0; i < rows->nelts; i++) {
         pwk_purchase *purchase = &APR_ARRAY_IDX(rows, i, pwk_purchase);
         apr_array_header_t *products = pwk_grants_products(purchase, p);
+        /* Whoever placed it is gone: from now on it is looked for, and opens what it may have bought. */
+        if (purchase->state == PWK_PURCHASE_PLACING)
+            pwk_ledger_move(site->ledger, purchase, PWK_EVENT_OVERDUE, now, p);
         if (pwk_grants_has_all(has, products)) {
             note_shown(site, purchase, now, p);
         } else if (pwk_purchase_grants(purchase, now)) {

@@ -98,6 +98,7 @@ typedef enum {
     BY_TOKEN,
     BY_RUNNING,
     BY_GRANTING,
+    BY_FINISHED,
     INSERT,
     TAKE_OVER,
     FILL,
@@ -122,8 +123,11 @@ static const char *const statements[STATEMENTS] = {
         SELECT "site = %s AND " READER " AND offer = %s AND period_id = %s AND start_date = %s AND state = 'created'",
     [BY_TOKEN] = SELECT "token_hash = %s AND token_hash <> ''",
     [BY_RUNNING] = SELECT READER " AND state IN " RUNNING,
-    [BY_GRANTING] = SELECT READER " AND shown = 0 AND state IN ('placed', 'unknown', 'confirmed') AND grant_until > %s"
+    [BY_GRANTING] = SELECT READER " AND shown = 0 AND grant_until > %s"
+                                  " AND (state IN ('placed', 'unknown', 'confirmed') OR state = 'placing' AND due < %s)"
                                   " ORDER BY created DESC, claimed DESC, id LIMIT " APR_STRINGIFY(GRANTING_MAX),
+    [BY_FINISHED] = SELECT READER " AND id <> %s AND state IN ('placed', 'confirmed', 'unknown', 'manual')"
+                                  " AND changed >= %s LIMIT 1",
     [INSERT] =
         "INSERT INTO payway_purchase (" MEMBERS(NAMED) "mark) VALUES (" MEMBERS(ASKED) "%s) ON CONFLICT DO NOTHING",
     [TAKE_OVER] = UPDATE "due = %s WHERE id = %s AND state = 'created' AND session = '' AND due = %s",
@@ -347,10 +351,19 @@ apr_status_t pwk_ledger_running(pwk_purchase *purchase, pwk_ledger *ledger, cons
     return pwk_database_finish(&c, find_running(&c, organisation, environment, account, purchase));
 }
 
+apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, const pwk_purchase *own, apr_time_t since,
+                                 apr_pool_t *p)
+{
+    const char *values[] = {own->organisation, own->environment, own->account, own->id, seconds(since, p)};
+    call c;
+    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
+    return rv == APR_SUCCESS ? pwk_database_finish(&c, find(&c, BY_FINISHED, values, purchase, NULL)) : rv;
+}
+
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p)
 {
-    const char *values[] = {organisation, environment, account, seconds(now, p)};
+    const char *values[] = {organisation, environment, account, seconds(now, p), seconds(now, p)};
     apr_array_header_t *found;
     call c;
     apr_status_t rv = pwk_database_start(&c, ledger->database, p);

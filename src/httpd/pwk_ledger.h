@@ -65,8 +65,12 @@ apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pur
 apr_status_t pwk_ledger_running(pwk_purchase *purchase, pwk_ledger *ledger, const char *organisation,
                                 const char *environment, const char *account, apr_pool_t *p);
 
+/* Another purchase of `own`'s account that was placed, or may have been, and changed since `since`. APR_NOTFOUND: none. */
+apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, const pwk_purchase *own, apr_time_t since,
+                                 apr_pool_t *p);
+
 /* `*rows` (pwk_purchase): purchases of this account that Payway has not shown yet, in PLACED, UNKNOWN or CONFIRMED,
- * with grant_until after `now`; at most 32, the newest first. */
+ * or in PLACING past their `due`, with grant_until after `now`; at most 32, the newest first. */
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p);
 

@@ -64,9 +64,9 @@ const char *pwk_purchases_place(request_rec *r, const pwk_site *site, const char
 const char *pwk_purchases_offers_url(request_rec *r, const pwk_site *site, const char *offer, const char *path,
                                      const char *language)
 {
-    return pwk_pages_url(r, site,
-                         apr_pstrcat(r->pool, "/offers?r=", pwk_text_urlencode(path, r->pool), "&o=", offer,
-                                     "&lang=", language, NULL));
+    return pwk_pages_url(
+        r, site,
+        apr_pstrcat(r->pool, "/offers?r=", pwk_text_urlencode(path, r->pool), "&o=", offer, "&lang=", language, NULL));
 }
 
 const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *path)
@@ -250,7 +250,8 @@ static void describe(pwk_page *page, request_rec *r, const pwk_purchase *purchas
     set(page->vars, "PURCHASE_STATE", pwk_purchase_word(purchase->state));
     set(page->vars, "PURCHASE_STATE_URL", pwk_purchases_url(r, page->site, "purchase", purchase->id, "/state"));
     set(page->vars, "PURCHASE_ORDER_ID", pwk_text_clean(purchase->order_id, PWK_ORDER_ID_MAX, r->pool));
-    set(page->vars, "PURCHASE_OFFERS_URL", pwk_purchases_offers_url(r, page->site, purchase->offer, page->place, page->language));
+    set(page->vars, "PURCHASE_OFFERS_URL",
+        pwk_purchases_offers_url(r, page->site, purchase->offer, page->place, page->language));
     set(page->vars, "PURCHASE_SHOP_URL", pwk_purchases_shop_url(r, page->site, purchase->code, page->place));
 }
 

@@ -2,16 +2,17 @@
 'use strict';
 const fs = require('node:fs');
 const path = require('node:path');
-const { shots, ok, is, like, main, lookAtAll, portalLogin, shoot } = require('./browser.cjs');
+const { site, shots, ok, is, like, main, lookAtAll, portalLogin, shoot, tabTo } = require('./browser.cjs');
 const {
-    ARTICLE, SENTINEL, CONFIRMATION, BOUGHT_ONCE, control, newReader, books, offerButton, orderButton, klarna, choose, at, stubCalls, note, posted,
+    ARTICLE, SENTINEL, CONFIRMATION, BOUGHT_ONCE, control, shape, newReader, books, offerButton, orderButton, klarna, choose, at, focusIsOn,
+    stubCalls, toPurchase, note, posted, order,
 } = require('./sale.cjs');
 
 const words = {
     sv: {
         buy: /Gå till betalning/, title: 'Kontrollera och beställ', price: /129\s?kr per månad/, renews: /tills du säger upp/,
         order: 'Beställ med betalningsskyldighet', keeps: /bara det som saknas|ersätter/, done: 'Tack för din beställning', read: 'Läs vidare',
-        pay: ['Betala nu', 'Betala senare', 'Autogiro'], papers: [/Köpvillkor/, /personuppgifter/, /ångerrätten/],
+        papers: [/Köpvillkor/, /personuppgifter/, /ångerrätten/],
     },
     en: {
         buy: /Go to payment/, title: 'Check and place your order', price: /SEK\s?129 per month|129\s?kr per month/, renews: /until you cancel/,
@@ -83,10 +84,7 @@ async function buys(open, language, width) {
     await guide('5-klarna', false);
     await choose(page, 'Close');
     await at(page, 'ready');
-    await orderButton(page).focus();
-    await page.keyboard.press('Enter'); // by the keyboard alone
-    await klarna(page).getByRole('button', { name: 'Approve' }).focus();
-    await page.keyboard.press('Enter');
+    await order(page);
 
     // -- the confirmation
     await page.waitForURL(CONFIRMATION);
@@ -117,7 +115,105 @@ async function buys(open, language, width) {
     await page.context().close();
 }
 
+// No pointer from the wall to the article, and several ways to pay, as Klarna names them.
+async function byKeyboard(open) {
+    const who = await newReader();
+    const page = await open({ width: 1280 });
+    await note(page);
+    await shape({ session_categories: 'list' });
+    await page.goto(ARTICLE);
+    ok(await tabTo(page, /Gå till betalning/), 'keyboard: Tab finds the button of the wall');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/login/);
+    await page.getByLabel('E-mail').focus();
+    for (const key of [who.email, '\t', who.password]) await (key === '\t' ? page.keyboard.press('Tab') : page.keyboard.type(key));
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/offers/);
+    ok(await tabTo(page, /Gå till betalning/), 'keyboard: … and of the offers');
+    await page.keyboard.press('Enter');
+    await at(page, 'ready');
+    await shape({ session_categories: 'none' });
+    const radios = await page.getByRole('radio').evaluateAll((list) => list.map((radio) => `${radio.labels[0].innerText.trim()}${radio.checked ? ' *' : ''}`));
+    is(radios.join(', '), 'Betala nu *, Autogiro, Betala senare', 'keyboard: three ways to pay, credit last, and none of it chosen');
+    is(await page.locator('#payway-categories iframe').count(), 1, 'keyboard: one widget');
+    await lookAtAll(page, 'buy-ways-sv', { dark: true });
+
+    ok(await tabTo(page, /payway-category/), 'keyboard: Tab finds the ways to pay');
+    await page.keyboard.press('ArrowDown');
+    await page.locator('iframe#klarna-direct-debit-main').waitFor();
+    await at(page, 'ready');
+    is(await focusIsOn(page), await page.getByLabel('Autogiro').getAttribute('id'), 'keyboard: the arrow changes it, and the focus stays');
+    is(await page.locator('iframe#klarna-pay-now-main').isVisible(), false, 'keyboard: the other widget is put away');
+    ok(await tabTo(page, /Beställ med/), 'keyboard: Tab finds the order button');
+    await shoot(page, 'buy-focus-1280', false);
+    await page.keyboard.press('Enter');
+    await klarna(page).waitFor();
+    await page.keyboard.press('Enter'); // on Approve, where Klarna puts the focus
+    await page.waitForURL(CONFIRMATION);
+    const { calls } = await posted(page);
+    is(calls.filter((call) => call.method !== 'on').map((call) => [call.method, call.options.payment_method_category].join(' ').trim()).join(', '),
+        'init, load pay_now, load direct_debit, authorize direct_debit', 'keyboard: loaded by category, and authorized by the one that is shown');
+    is(calls.at(-1).activation, true, 'keyboard: while the press was alive');
+    ok(await tabTo(page, /Läs vidare/), 'keyboard: Tab finds the way on');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(ARTICLE);
+    like(await page.content(), SENTINEL, 'keyboard: reads');
+    is(await books(who), BOUGHT_ONCE, 'keyboard: once');
+    is(page.troubles.join('\n'), '', 'keyboard: nothing blocked, not even the pictures of Klarna');
+    await page.context().close();
+}
+
+// A trial is paid by direct debit, and says at each step what it costs after.
+async function trial(open, language) {
+    const w = words[language];
+    const who = await newReader();
+    const page = await open({ width: 360, locale: language === 'sv' ? 'sv-SE' : 'en-GB' });
+    const after = language === 'sv' ? /Gratis[\s\S]*Därefter 129 kr per månad/ : /Free[\s\S]*SEK 129 per month/;
+    await note(page);
+    await shape({ session_categories: 'list' });
+    await page.goto(`${site.url}/premium/koren.html`);
+    like(await page.locator('[data-offer="trial"]').innerText(), after, `trial ${language}: the wall says what it costs after`);
+    await lookAtAll(page, `buy-wall-trial-${language}`);
+    await toPurchase(page, who, { article: `${site.url}/premium/koren.html`, offer: 'trial' });
+    await shape({ session_categories: 'none' });
+    like(await page.locator('.payway-order').innerText(), after, `trial ${language}: and so does the order`);
+    await lookAtAll(page, `buy-trial-${language}`);
+    if (language === 'sv') await picture(page, '8-trial');
+    await order(page);
+    await page.waitForURL(CONFIRMATION);
+    is((await posted(page)).calls.filter((call) => call.method === 'load' || call.method === 'authorize').map((call) => call.options.payment_method_category).join(', '),
+        'direct_debit, direct_debit', `trial ${language}: direct debit alone`);
+    like(await words_of(page), after, `trial ${language}: the confirmation says it too`);
+    await lookAtAll(page, `buy-confirm-trial-${language}`, { axe: false });
+    await page.getByRole('main').getByRole('link', { name: w.read }).click();
+    is(page.url(), `${site.url}/premium/koren.html`, `trial ${language}: on to the article`);
+    like(await page.content(), /SENTINEL-ARTICLE-\d/, `trial ${language}: which opens`);
+    is(await books(who), BOUGHT_ONCE, `trial ${language}: once`);
+    await page.context().close();
+}
+
+// What starts later says when, and promises no reading before.
+async function later(open, language) {
+    const who = await newReader();
+    const page = await open({ width: 360, locale: language === 'sv' ? 'sv-SE' : 'en-GB' });
+    await toPurchase(page, who, { article: `${site.url}/premium/vindkraften.html`, offer: 'later' });
+    const day = await page.locator('.payway-order time').innerText();
+    like(day, /^20\d\d-\d\d-\d\d$/, `later ${language}: the order names the day`);
+    await lookAtAll(page, `buy-later-${language}`, { axe: false });
+    await order(page);
+    await page.waitForURL(CONFIRMATION);
+    like(await words_of(page), new RegExp(day), `later ${language}: and the confirmation`);
+    is(await page.getByRole('main').getByRole('link', { name: words[language].read }).count(), 0, `later ${language}: no promise to read now`);
+    await lookAtAll(page, `buy-confirm-later-${language}`, { axe: language === 'sv' });
+    await page.context().close();
+}
+
 main(async (open) => {
     await buys(open, 'sv', 360);
     await buys(open, 'en', 1280);
+    await byKeyboard(open);
+    for (const language of ['sv', 'en']) {
+        await trial(open, language);
+        await later(open, language);
+    }
 });

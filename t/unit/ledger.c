@@ -856,13 +856,22 @@ static void grants(void **state)
         for (int before = -1; before <= 1; before++) {
             apr_time_t now = purchase.grant_until - S(before);
             assert_int_equal(pwk_ledger_granting(&rows, ledger, "example", "stage", account, now, pool), APR_SUCCESS);
-            assert_int_equal(rows->nelts, grants_then && before > 0);
+            /* in PLACING: past its due, which is long before */
+            assert_int_equal(rows->nelts, (grants_then || i == PWK_PURCHASE_PLACING) && before > 0);
             assert_int_equal(pwk_purchase_grants(&purchase, now), grants_then && before > 0);
         }
         assert_int_equal(pwk_ledger_granting(&rows, ledger, "b", "stage", account, NOW, pool), APR_SUCCESS);
         assert_int_equal(rows->nelts, 0);
         assert_int_equal(pwk_ledger_granting(&rows, ledger, "example", "b", account, NOW, pool), APR_SUCCESS);
         assert_int_equal(rows->nelts, 0);
+        if (i == PWK_PURCHASE_PLACING) {
+            for (int late = 0; late <= 1; late++) {
+                assert_int_equal(
+                    pwk_ledger_granting(&rows, ledger, "example", "stage", account, purchase.due + S(late), pool),
+                    APR_SUCCESS);
+                assert_int_equal(rows->nelts, late);
+            }
+        }
         if (grants_then) {
             assert_int_equal(pwk_ledger_granting(&rows, ledger, "example", "stage", account, NOW, pool), APR_SUCCESS);
             assert_int_equal(rows->nelts, 1);
@@ -875,6 +884,29 @@ static void grants(void **state)
         }
     }
     assert_int_equal(pwk_ledger_note_shown(ledger, "nobody", NOW, pool), APR_SUCCESS);
+}
+
+static void what_finished_meanwhile(void **state)
+{
+    pwk_purchase own = begun("finished"), found;
+
+    (void)state;
+    assert_int_equal(raw_write("UPDATE payway_purchase SET state = 'expired'"), 0);
+    for (int i = 0; i < PWK_PURCHASE_STATES; i++) {
+        const char *word = pwk_purchase_word((pwk_purchase_state)i);
+        pwk_purchase other = claimed("finished", word);
+        int is_placed = i == PWK_PURCHASE_PLACED || i == PWK_PURCHASE_CONFIRMED || i == PWK_PURCHASE_UNKNOWN
+                        || i == PWK_PURCHASE_MANUAL;
+        assert_int_equal(raw_write(apr_pstrcat(pool, "UPDATE payway_purchase SET state = '", word, "' WHERE id = '",
+                                               other.id, "'", NULL)),
+                         0);
+        for (int since = -1; since <= 1; since++) {
+            assert_int_equal(pwk_ledger_finished(&found, ledger, &own, other.changed + S(since), pool),
+                             is_placed && since <= 0 ? APR_SUCCESS : APR_NOTFOUND);
+        }
+        assert_int_equal(pwk_ledger_finished(&found, ledger, &other, 0, pool), APR_NOTFOUND);
+        assert_int_equal(raw_write("UPDATE payway_purchase SET state = 'expired'"), 0);
+    }
 }
 
 static void the_newest_grants_first(void **state)
@@ -1636,6 +1668,7 @@ int main(void)
         TEST(a_lease_is_one_searchers),
         TEST(readings_without_the_order),
         TEST(grants),
+        TEST(what_finished_meanwhile),
         TEST(the_newest_grants_first),
         TEST(a_claim_whose_answer_is_lost),
         TEST(a_twin_of_the_claim_does_not_win_by_an_error),

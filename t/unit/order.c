@@ -219,14 +219,17 @@ static void references(void **state)
 
 static void list_is_asked_for(void **state)
 {
-    pwk_payway_request request = pwk_order_list_request(ACCOUNT, pool);
+    pwk_payway_request request = pwk_order_list_request(ACCOUNT, 1, pool);
 
     (void)state;
     assert_string_equal(request.method, "GET");
     assert_string_equal(request.path, "/external/api/v1/order?account_id=" ACCOUNT);
     assert_null(request.body);
     assert_false(request.once);
-    assert_string_equal(pwk_order_list_request("a&b=c/", pool).path, "/external/api/v1/order?account_id=a%26b%3Dc%2F");
+    assert_string_equal(pwk_order_list_request("a&b=c/", 1, pool).path,
+                        "/external/api/v1/order?account_id=a%26b%3Dc%2F");
+    assert_string_equal(pwk_order_list_request("ab", 2, pool).path,
+                        "/external/api/v1/order?account_id=ab&page_number=2");
 }
 
 /* --- the session --- */
@@ -503,9 +506,14 @@ static void only_a_list_is_a_list(void **state)
                      result.code);
         }
     }
-    assert_int_equal(read_list(&found, 404, JSON_TYPE, ERROR("not_found")).outcome, PWK_OK);
-    assert_int_equal(found.count, 0);
-    assert_int_equal(found.complete, 1);
+    /* A 404 is no list, whoever says it: absence is read from a list alone. */
+    assert_int_equal(read_list(&found, 404, JSON_TYPE, ERROR("not_found")).outcome, PWK_REFUSED);
+    assert_int_equal(found.complete | found.more, 0);
+    assert_int_equal(
+        read_list(&found, 200, JSON_TYPE, "{\"items\":[],\"page_info\":{\"more_results_available\":true}}").outcome,
+        PWK_OK);
+    assert_int_equal(found.complete, 0);
+    assert_int_equal(found.more, 1);
 }
 
 static void a_list_is_bounded(void **state)
