@@ -252,6 +252,7 @@
         else if (!answer.show_form) withdraw('refused');
         else if (answer.error && answer.error.invalid_fields) complain('fixable');
         else complain('aborted');
+        keepUp(); // Klarna says no, too, when another tab has used the session
     }
 
     // The widget was taken out of the page, or never was in it: that is no refusal of Klarna's.
@@ -326,12 +327,16 @@
         return true;
     }
 
-    document.addEventListener('visibilitychange', async () => {
+    // Asked again after the answer: a page that began to post meanwhile must not be taken away under its request.
+    async function keepUp() {
+        const purchase = await ask();
+        if (state !== 'submitting' && state !== 'authorizing') follow(purchase);
+    }
+
+    document.addEventListener('visibilitychange', () => {
         if (document.visibilityState !== 'visible' || state === 'boot' || state === 'submitting') return;
         if (Date.now() >= ends) expire();
-        const purchase = await ask();
-        // Asked again: a page that began to post meanwhile must not be taken away under its request.
-        if (state !== 'submitting') follow(purchase);
+        keepUp();
     });
 
     // From the back/forward cache the page comes as it was left: locked, with its authorization used.

@@ -5,7 +5,7 @@ const path = require('node:path');
 const { site, shots, ok, is, like, main, lookAtAll, portalLogin, shoot, tabTo } = require('./browser.cjs');
 const {
     ARTICLE, SENTINEL, CONFIRMATION, BOUGHT_ONCE, control, shape, newReader, books, offerButton, orderButton, klarna, choose, at, focusIsOn,
-    stubCalls, toPurchase, note, posted, order,
+    stubCalls, mainText, speaks, toPurchase, note, posted, order,
 } = require('./sale.cjs');
 
 const words = {
@@ -28,17 +28,6 @@ async function picture(page, name, fullPage = true) {
 }
 
 const methods = (calls) => calls.map((call) => call.method).filter((name) => name !== 'on').join(' ');
-const words_of = (page) => page.locator('main').innerText();
-
-// The package's own words are Payway's, in Swedish.
-async function speaks(page, language, name) {
-    is(await page.getAttribute('html', 'lang'), language, `${name}: the language`);
-    if (language !== 'sv') {
-        const text = (await words_of(page)).replaceAll('Alla artiklar, på webben och i mobilen.', '');
-        ok(!/[åäöÅÄÖ]/.test(text), `${name}: not a word of Swedish`, text);
-    }
-}
-
 async function buys(open, language, width) {
     const w = words[language];
     const name = `${language}-${width}`;
@@ -99,8 +88,8 @@ async function buys(open, language, width) {
     is(requests.length, 1, `${name}: by way of Klarna`);
     is(await page.locator('h1').innerText(), w.done, `${name}: the confirmation`);
     await speaks(page, language, `${name}: confirmation`);
-    like(await words_of(page), /EXAMPLE-\d+/, `${name}: with the order's number`);
-    like(await words_of(page), w.price, `${name}: and the price`);
+    like(await mainText(page), /EXAMPLE-\d+/, `${name}: with the order's number`);
+    like(await mainText(page), w.price, `${name}: and the price`);
     is(await page.evaluate(() => document.activeElement.localName), 'h1', `${name}: which has the focus`);
     await lookAtAll(page, `buy-confirm-${language}`, { dark: true });
     await guide('6-confirm');
@@ -183,7 +172,7 @@ async function trial(open, language) {
     await page.waitForURL(CONFIRMATION);
     is((await posted(page)).calls.filter((call) => call.method === 'load' || call.method === 'authorize').map((call) => call.options.payment_method_category).join(', '),
         'direct_debit, direct_debit', `trial ${language}: direct debit alone`);
-    like(await words_of(page), after, `trial ${language}: the confirmation says it too`);
+    like(await mainText(page), after, `trial ${language}: the confirmation says it too`);
     await lookAtAll(page, `buy-confirm-trial-${language}`, { axe: false });
     await page.getByRole('main').getByRole('link', { name: w.read }).click();
     is(page.url(), `${site.url}/premium/koren.html`, `trial ${language}: on to the article`);
@@ -202,7 +191,7 @@ async function later(open, language) {
     await lookAtAll(page, `buy-later-${language}`, { axe: false });
     await order(page);
     await page.waitForURL(CONFIRMATION);
-    like(await words_of(page), new RegExp(day), `later ${language}: and the confirmation`);
+    like(await mainText(page), new RegExp(day), `later ${language}: and the confirmation`);
     is(await page.getByRole('main').getByRole('link', { name: words[language].read }).count(), 0, `later ${language}: no promise to read now`);
     await lookAtAll(page, `buy-confirm-later-${language}`, { axe: language === 'sv' });
     await page.context().close();

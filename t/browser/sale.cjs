@@ -1,7 +1,7 @@
 // What the tests of a purchase share: readers of their own, the simulator's books, and the steps from the wall to the order.
 'use strict';
 const { randomUUID } = require('node:crypto');
-const { site, portalLogin, watch } = require('./browser.cjs');
+const { site, ok, is, portalLogin, watch } = require('./browser.cjs');
 
 const ARTICLE = `${site.url}/premium/flottningen.html`;
 const SENTINEL = /SENTINEL-ARTICLE-1/;
@@ -50,6 +50,17 @@ const status = (page, name) => page.locator(`#payway-status[data-said="${name}"]
 const messages = (page) => page.locator('#payway-messages');
 const focusIsOn = (page) => page.evaluate(() => document.activeElement.id);
 const stubCalls = (page) => page.evaluate(() => globalThis.KlarnaStub.calls);
+
+const mainText = (page) => page.locator('main').innerText();
+
+// The page is in `language` to the last word; but what Payway says of a package is Swedish.
+async function speaks(page, language, name) {
+    is(await page.getAttribute('html', 'lang'), language, `${name}: the language`);
+    if (language !== 'sv') {
+        const text = (await mainText(page)).replaceAll('Alla artiklar, på webben och i mobilen.', '');
+        ok(!/[åäöÅÄÖ]/.test(text), `${name}: not a word of Swedish`, text);
+    }
+}
 
 // From the wall to the purchase page: the button, the portal's login, the button again.
 async function toPurchase(page, who, { article = ARTICLE, offer = 'digital', state = 'ready' } = {}) {
@@ -107,5 +118,5 @@ async function beside(page, open, options) {
 
 module.exports = {
     ARTICLE, SENTINEL, CONFIRMATION, AUTHORIZE, SDK, BOUGHT_ONCE, control, shape, fault, newReader, books, offerButton, orderButton, klarna,
-    choose, at, said, status, messages, focusIsOn, stubCalls, toPurchase, act, note, posted, order, beside,
+    choose, at, said, status, messages, focusIsOn, stubCalls, mainText, speaks, toPurchase, act, note, posted, order, beside,
 };
