@@ -18,7 +18,7 @@
 #include "pwk_resume.h"
 
 /* What the answer may take to be read and committed once it is there; past it, whoever placed the order is gone. */
-enum { SLACK_S = 15 };
+enum { SLACK_S = 15, COMMIT_TRIES = 3 };
 
 /* One authorization on its way. */
 typedef struct {
@@ -278,6 +278,20 @@ static void reread(placing *on)
         pwk_account_complain(on->site, &result, "reading products after a failed payment", on->r->pool);
 }
 
+/* The order is out: a ledger that is locked for a moment is waited for, well within the time that `due` leaves. */
+static apr_status_t move_patiently(placing *on, pwk_purchase_event event, apr_time_t now)
+{
+    apr_status_t rv = APR_EGENERAL;
+    for (int tries = 0; tries < COMMIT_TRIES; tries++) {
+        if (tries)
+            apr_sleep(apr_time_from_sec(1));
+        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+        if (rv == APR_SUCCESS || rv == APR_EBUSY || rv == APR_EEXIST || rv == APR_EINVAL)
+            break;
+    }
+    return rv;
+}
+
 /* Commits the outcome. When the ledger fails now, the row stays PLACING and is found out about later; what is known goes
  * into the log, and the browser is answered by what is known. */
 static void commit(placing *on, pwk_purchase_event event)
@@ -285,7 +299,7 @@ static void commit(placing *on, pwk_purchase_event event)
     pwk_purchase_action action;
     pwk_purchase_state next;
     apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
-    apr_status_t rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+    apr_status_t rv = move_patiently(on, event, now);
     if (rv == APR_EEXIST) {
         /* Nothing was sent, but the reader has begun the same sale anew meanwhile, and this row cannot go back beside
          * that one. Left in PLACING it would block the account until it is found out about: it ends here instead. */
@@ -294,12 +308,16 @@ static void commit(placing *on, pwk_purchase_event event)
         rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
     }
     if (rv == APR_EBUSY) {
-        /* Called overdue meanwhile: the answer counts all the same. */
-        pwk_purchase fresh;
-        if (pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool) == APR_SUCCESS
-            && fresh.state == PWK_PURCHASE_UNKNOWN) {
+        /* Called overdue meanwhile: the answer counts all the same, if it was not found out already. */
+        pwk_purchase fresh = {0};
+        apr_status_t read = pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool);
+        if (read == APR_SUCCESS && fresh.state == PWK_PURCHASE_UNKNOWN) {
             on->purchase.state = fresh.state;
-            rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+            rv = move_patiently(on, event, now);
+        } else if (read == APR_SUCCESS && event == PWK_EVENT_ACCEPTED
+                   && (fresh.state == PWK_PURCHASE_PLACED || fresh.state == PWK_PURCHASE_CONFIRMED)) {
+            on->purchase.state = fresh.state;
+            rv = APR_SUCCESS;
         }
     }
     if (rv != APR_SUCCESS) {

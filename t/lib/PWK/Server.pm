@@ -99,6 +99,8 @@ sub new ($class, %option) {
     $live{$self} = $self;
     $self->{port} = $option{port} // $self->free_port;
 
+    # At a restart the new CGI daemon may come before the old one has left its socket; httpd tries again by itself.
+    $self->allow_log(qr/AH01243/) if grep { $_ eq 'cgi' } @{$self->{modules}};
     for my $dir (qw(conf docroot logs pages secrets)) { make_path($self->path($dir)) }
     $self->writable('run');
     $self->fill('docroot', $option{docroot} // {'index.html' => "index\n"});
