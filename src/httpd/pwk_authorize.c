@@ -92,6 +92,7 @@ static int answer_owned(placing *on)
 {
     apr_pool_t *p = on->r->pool;
     pwk_purchase running;
+    pwk_resume_forget(on->visit);
     /* What runs explains the products better than "you have it". */
     if (pwk_ledger_running(&running, on->site->ledger, on->purchase.organisation, on->purchase.environment,
                            on->purchase.account, p)
@@ -103,27 +104,18 @@ static int answer_owned(placing *on)
     return answer_with_current(on);
 }
 
-/* Who has the products already is not sold them; who cannot be asked about is not sold anything on a guess. */
-static int check_products(placing *on)
-{
-    on->asked = apr_time_now();
-    if (read_products(on).outcome != PWK_OK)
-        return pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
-    return is_owned(on) ? answer_owned(on) : DECLINED;
-}
-
-/* The authorization waits in the browser while the reader is identified; a button on the purchase page posts it again. */
+/* A token with identity, and the products by it. One that Payway does not take any more is replaced, once. */
 static int see_to_identity(placing *on)
 {
     const char *place =
         apr_pstrcat(on->r->pool, pwk_purchases_place(on->r, on->site, on->purchase.id), "?identified=1", NULL);
     int status = pwk_purchases_identity(&on->token, on->r, on->visit, PWK_IDENTITY_MIN_S, place, 0);
-    if (status != DECLINED && pwk_resume_keep(on->visit, on->purchase.id, on->authorization) != APR_SUCCESS)
-        ap_log_rerror(
-            APLOG_MARK, APLOG_ERR, 0, on->r,
-            PWKLOG(0147) "purchase %s: an authorization could not be kept while its reader logs in; the reader "
-                         "has to approve once more",
-            on->purchase.id);
+    on->asked = apr_time_now();
+    if (status == DECLINED && read_products(on).http_status == HTTP_UNAUTHORIZED) {
+        status = pwk_purchases_identity(&on->token, on->r, on->visit, PWK_IDENTITY_MIN_S, place, 0);
+        if (status == DECLINED)
+            read_products(on);
+    }
     return status;
 }
 
@@ -141,8 +133,20 @@ static int prepare(placing *on)
     if (pwk_purchases_session(&on->session, on->site, &on->purchase, now, on->r->pool) != APR_SUCCESS
         || pwk_purchases_sale(&on->sale, on->site, &on->purchase, now, on->r->pool) != APR_SUCCESS)
         return pwk_purchases_error(on->r, on->visit, HTTP_GONE, "session_expired", &on->purchase);
+    /* From here on the authorization waits in the browser, whatever else is answered: a button on the purchase page posts it
+     * again. The claim takes it away. */
+    if (pwk_resume_keep(on->visit, on->purchase.id, on->authorization) != APR_SUCCESS)
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, on->r,
+            PWKLOG(0147) "purchase %s: an authorization could not be kept; its reader may have to approve once more",
+            on->purchase.id);
     status = see_to_identity(on);
-    return status == DECLINED ? check_products(on) : status;
+    if (status != DECLINED)
+        return status;
+    /* Who has the products already is not sold them; who cannot be asked about is not sold anything on a guess. */
+    if (!on->reader)
+        return pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
+    return is_owned(on) ? answer_owned(on) : DECLINED;
 }
 
 /* ---- the claim ---- */
@@ -164,6 +168,7 @@ static int claim(placing *on)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, on->r,
                       PWKLOG(0148) "purchase %s: not placed beside purchase %s, which is %s", on->purchase.id, other.id,
                       pwk_purchase_word(other.state));
+        pwk_resume_forget(on->visit);
         if (!strcmp(other.site, on->site->base_url) && !strcmp(other.account, on->purchase.account))
             return answer_with(on, &other, NULL);
         return pwk_purchases_error(on->r, on->visit, HTTP_CONFLICT, "running", &on->purchase);

@@ -179,6 +179,25 @@ static int begin(press *on)
     return no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
 }
 
+/* What was bought and starts later is not sold again meanwhile. DECLINED: there is nothing of the kind. */
+static int check_pending(press *on)
+{
+    apr_pool_t *p = on->r->pool;
+    apr_array_header_t *rows;
+    apr_time_t now = apr_time_now();
+    if (pwk_ledger_granting(&rows, on->site->ledger, on->site->client.organisation, on->site->environment,
+                            on->visit->reader->account, now, p)
+        != APR_SUCCESS)
+        return no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
+    for (int i = 0; i < rows->nelts; i++) {
+        const pwk_purchase *row = &APR_ARRAY_IDX(rows, i, pwk_purchase);
+        if (pwk_purchase_starts_later(row, now) && !strcmp(row->site, on->site->base_url)
+            && pwk_grants_has_all(pwk_grants_products(row, p), pwk_grants_products(&on->purchase, p)))
+            return pwk_purchases_to_page(on->r, on->site, row, NULL);
+    }
+    return DECLINED;
+}
+
 /* What runs already comes first: nobody can buy beside it. DECLINED: nothing runs. */
 static int check_running(press *on)
 {
@@ -283,6 +302,8 @@ static int sell(press *on, const char *period_id)
     if (!on->site->ledger)
         return no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
     status = check_running(on);
+    if (status == DECLINED)
+        status = check_pending(on);
     return status == DECLINED ? begin(on) : status;
 }
 

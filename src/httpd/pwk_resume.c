@@ -41,7 +41,5 @@ const char *pwk_resume_token(pwk_visit *visit, const char *id)
 
 void pwk_resume_forget(pwk_visit *visit)
 {
-    const char *sealed;
-    if (pwk_cookie_find(&sealed, visit->cookies, visit->site->resume_cookie, visit->first->pool) != PWK_COOKIE_ABSENT)
-        pwk_visit_set_cookie(visit, visit->site->resume_cookie, "", 0, 0);
+    pwk_visit_set_cookie(visit, visit->site->resume_cookie, "", 0, 0);
 }
