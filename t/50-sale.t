@@ -189,6 +189,7 @@ subtest 'packages, campaigns, periods, start dates' => sub {
         like $end->url, qr{/payway/confirm/}, "$offer: bought";
         is $client->get($path)->status, $offer eq 'later' ? 402 : 200, "$offer: " . ($offer eq 'later' ? 'closed until it starts' : 'open');
         like $end->body, qr/\Q$date\E/, "$offer: the confirmation names the day" if $offer eq 'later';
+        is $sale->press($path, $offer)->url, $end->url, "$offer: pressed again it shows what is bought" if $offer eq 'later';
         # What starts later is waited for by nobody: another thing can be bought.
         like $sale->whole('/all/a.html', 'day')->url, qr{/payway/confirm/}, "$offer: and something else beside" if $offer eq 'later';
     }

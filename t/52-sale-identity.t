@@ -176,6 +176,38 @@ subtest 'the account changes under the page' => sub {
     is charges($_), 0, 'nobody is charged' for $owner, $second;
 };
 
+subtest 'an approval is not lost' => sub {
+    $server->allow_log(qr/PWK0030/);
+    my %trouble = (
+        'SSO2 away'       => {role => 'sso', kind => 'status', status => 503},
+        'products broken' => {role => 'api', path => '/external/api/v1/me/active_products', kind => 'status', status => 503},
+    );
+    for my $name (sort keys %trouble) {
+        my ($sale, $client, $account) = buyer();
+        my $page  = $sale->press('/premium/a.html');
+        my $token = $sim->authorize(PWK::Sale::session($page), category => 'pay_now');
+        flush_cache();
+        $sim->fault(%{$trouble{$name}});
+        my $end = $client->follow($sale->authorize($page, token => $token));
+        $sim->clear_faults;
+        is charges($account), 0, "$name: nothing is placed on a guess";
+        my $again = $client->get($page->url);
+        is PWK::Sale::field($again, 'klarna_authorization_token'), $token, "$name: the approval waits on the page";
+        like $client->follow($sale->authorize($again, token => $token))->url, qr{/payway/confirm/}, "$name: bought with it";
+        is charges($account), 1, "$name: charged once";
+        is PWK::Sale::field($client->get($page->url), 'klarna_authorization_token') // '', '', "$name: and it is gone";
+    }
+};
+
+subtest 'a token that Payway does not take any more' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page  = $sale->press('/premium/a.html');
+    my $token = $sim->authorize(PWK::Sale::session($page), category => 'pay_now');
+    ok $sim->expire(kind => 'access', account => $account), 'revoked behind our back';
+    like $client->follow($sale->authorize($page, token => $token))->url, qr{/payway/confirm/}, 'is replaced, and the order placed';
+    is charges($account), 1, 'charged once';
+};
+
 subtest 'one at a time' => sub {
     my ($sale, $client, $account) = buyer();
     my $web   = $sale->press('/premium/a.html');
