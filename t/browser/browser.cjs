@@ -80,10 +80,33 @@ async function main(test) {
     process.exitCode = failed ? 1 : 0;
 }
 
-// Chromium fails to take a picture now and then, for reasons of its own.
-async function shoot(page, name, fullPage = true) {
-    const options = { path: path.join(shots, `${name}.png`), fullPage };
+// Chromium fails to take a picture now and then, for reasons of its own. A frame below the window's edge it does not draw at all:
+// the window is made as high as the page.
+async function shoot(page, name, fullPage = true, more = {}) {
+    const options = { path: path.join(shots, `${name}.png`), fullPage, ...more };
+    const before = page.viewportSize();
+    const frames = fullPage ? page.frames().slice(1) : [];
+    if (frames.length) {
+        await page.setViewportSize({ ...before, height: await page.evaluate(() => document.documentElement.scrollHeight) });
+        await Promise.all(frames.map((frame) => frame.evaluate(() => new Promise((resolve) => {
+            setTimeout(resolve, 300); // one that is hidden is never drawn
+            requestAnimationFrame(() => requestAnimationFrame(resolve));
+        }))));
+    }
     await page.screenshot(options).catch(() => page.screenshot(options));
+    if (frames.length) await page.setViewportSize(before);
+}
+
+// A picture of docs/guide.md: the window of a phone, one of our pages to the end of what it has to say ('main'), or a part of it.
+async function picture(page, name, part = 'main') {
+    fs.mkdirSync(path.join(shots, 'guide'), { recursive: true });
+    if (part === 'window') return shoot(page, `guide/${name}`, false);
+    const box = await page.locator(part).evaluate((element) => {
+        const { left, top, right, bottom } = element.getBoundingClientRect();
+        return { x: left + scrollX, y: top + scrollY, width: right - left, height: bottom - top };
+    });
+    const clip = part === 'main' ? { x: 0, y: 0, width: page.viewportSize().width, height: box.y + box.height + 16 } : box;
+    return shoot(page, `guide/${name}`, true, { clip });
 }
 const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
@@ -116,6 +139,7 @@ async function lookAtAll(page, name, { axe: accessible = true, dark = false } = 
     if (accessible) await checkByAxe(page, name);
     if (dark) {
         await page.emulateMedia({ colorScheme: 'dark' });
+        await page.evaluate(() => Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished)));
         await shoot(page, `${name}-dark-360`);
         await checkByAxe(page, `${name} in the dark`);
         await page.emulateMedia({ colorScheme: null });
@@ -144,4 +168,4 @@ async function portalLogin(page, who) {
     await page.getByRole('button', { name: 'Log in' }).click();
 }
 
-module.exports = { site, shots, ok, is, like, main, look, lookAtAll, openWithoutCookies, portalLogin, shoot, tabTo, watch };
+module.exports = { site, shots, ok, is, like, main, look, lookAtAll, openWithoutCookies, picture, portalLogin, shoot, tabTo, watch };

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# What may still happen once Klarna has approved, in a real browser.
+# Orders that do not end at the confirmation at once: the payment failed, the answer was lost, the reader had to log in between
+# approval and order, the purchase was over. In a real browser, in both languages.
 use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
