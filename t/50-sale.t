@@ -25,6 +25,7 @@ my ($sim, $server) = paywall(
         PaywayOffer year    code=example_digital products=example_web
         PaywayOffer day     code=example_day type=limited products=example_web
         PaywayOffer later   code=example_paper products=example_paper start=+3d
+        PaywayOffer latest  code=example_paper products=example_paper start=+5d
         PaywayOffer trial   code=example_trial period=$TRIAL trial=on products=example_web "price=129 kr per månad" "price.en=SEK 129 per month"
         PaywayOffer promo   code=example_promo products=example_web
         <Location /all>
@@ -196,6 +197,19 @@ subtest 'packages, campaigns, periods, start dates' => sub {
     my ($sale, $client) = buyer();
     is $sale->buy('/all/a.html', 'year', period => 'f' x 24)->status, 400, 'a period that is not sold';
     is $sale->buy('/all/a.html', 'year', period => $DAY->{id})->status, 400, 'a period of something else';
+};
+
+subtest 'what starts later is bought once, by whichever offer' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page  = $sale->press('/later/a.html', 'later');
+    my $other = $sale->press('/later/a.html', 'latest');
+    isnt PWK::Sale::id($page), PWK::Sale::id($other), 'two offers of one product, both at hand';
+    my $end = $client->follow($sale->authorize($page));
+    like $end->url, qr{/payway/confirm/}, 'one is bought';
+    $sim->clear_requests;
+    is $client->follow($sale->authorize($other))->url, $end->url, 'the other, approved after it, leads to what is bought';
+    is scalar(my @sent = calls('place_order')), 0, 'and is not sent';
+    is scalar(grep { $_->{account} eq $account } $sim->charges), 1, 'charged once';
 };
 
 subtest 'a trial' => sub {

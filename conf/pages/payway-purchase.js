@@ -245,14 +245,24 @@
         }
         calm();
         status.hidden = false;
+        if (!answer.approved && !answer.show_form && !within && Date.now() < ends) {
+            refused();
+            return;
+        }
         to('ready');
         if (Date.now() >= ends) finish('expired');
         else if (answer.approved) complain('trouble'); // approved without a token: nothing to order with
-        else if (!answer.show_form && within) again(); // misuse alone is answered within the call: the widget is gone
-        else if (!answer.show_form) withdraw('refused');
+        else if (!answer.show_form) again(); // misuse alone is answered within the call: the widget is gone
         else if (answer.error && answer.error.invalid_fields) complain('fixable');
         else complain('aborted');
-        keepUp(); // Klarna says no, too, when another tab has used the session
+        keepUp();
+    }
+
+    // Klarna says no, too, when another tab has used the session: that nothing was ordered is said once it is known. The page
+    // stays locked meanwhile.
+    async function refused() {
+        const purchase = await ask();
+        if (state === 'authorizing' && !follow(purchase)) withdraw('refused');
     }
 
     // The widget was taken out of the page, or never was in it: that is no refusal of Klarna's.

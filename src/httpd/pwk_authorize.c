@@ -1,5 +1,6 @@
 #include "pwk_authorize.h"
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <openssl/sha.h>
@@ -36,16 +37,9 @@ typedef struct {
 
 static const char *hash_of(const char *token, apr_pool_t *p)
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char hash[SHA256_DIGEST_LENGTH];
-    char *hex = apr_palloc(p, 2 * sizeof(hash) + 1);
     SHA256((const unsigned char *)token, strlen(token), hash);
-    for (size_t i = 0; i < sizeof(hash); i++) {
-        hex[2 * i] = digits[hash[i] >> 4];
-        hex[2 * i + 1] = digits[hash[i] & 15];
-    }
-    hex[2 * sizeof(hash)] = '\0';
-    return hex;
+    return apr_pescape_hex(p, hash, sizeof(hash), 0);
 }
 
 /* How `purchase` stands: on to Klarna or the confirmation when it is placed, else to its page. */
@@ -83,12 +77,19 @@ static pwk_result read_products(placing *on)
     return result;
 }
 
-static int is_owned(placing *on)
+/* Whether the reader has the products: by Payway's word, or bought already to start later, by `*pending` (else without an id).
+ * APR_NOTFOUND: not; any other: could not find out. */
+static apr_status_t find_products(pwk_purchase *pending, placing *on)
 {
-    return pwk_purchases_is_owned(on->reader, &on->purchase, on->r->pool);
+    pending->id = NULL;
+    if (!on->reader)
+        return APR_EGENERAL;
+    if (pwk_purchases_is_owned(on->reader, &on->purchase, on->r->pool))
+        return APR_SUCCESS;
+    return pwk_purchases_pending(pending, on->site, &on->purchase, on->r->pool);
 }
 
-static int answer_owned(placing *on)
+static int answer_owned(placing *on, const pwk_purchase *pending)
 {
     apr_pool_t *p = on->r->pool;
     pwk_purchase running;
@@ -99,9 +100,22 @@ static int answer_owned(placing *on)
             == APR_SUCCESS
         && !strcmp(running.site, on->site->base_url))
         return answer_with(on, &running, NULL);
+    if (pending->id)
+        return strcmp(pending->site, on->site->base_url)
+                   ? pwk_purchases_error(on->r, on->visit, HTTP_CONFLICT, "already_bought", &on->purchase)
+                   : answer_with(on, pending, NULL);
     on->purchase.error = "already_owned";
     pwk_ledger_move(on->site->ledger, &on->purchase, PWK_EVENT_AGED, apr_time_now(), p);
     return answer_with_current(on);
+}
+
+/* Who has the products already is not sold them; who cannot be asked about is not sold anything on a guess. */
+static int answer_products(placing *on, apr_status_t rv, const pwk_purchase *pending)
+{
+    if (rv == APR_NOTFOUND)
+        return DECLINED;
+    return rv == APR_SUCCESS ? answer_owned(on, pending)
+                             : pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
 }
 
 /* A token with identity, and the products by it. One that Payway does not take any more is replaced, once. */
@@ -122,6 +136,8 @@ static int see_to_identity(placing *on)
 static int prepare(placing *on)
 {
     apr_time_t now = on->r->request_time;
+    pwk_purchase pending;
+    apr_status_t rv;
     int status;
     if (on->purchase.state != PWK_PURCHASE_CREATED)
         return answer_with(on, &on->purchase, NULL);
@@ -143,10 +159,8 @@ static int prepare(placing *on)
     status = see_to_identity(on);
     if (status != DECLINED)
         return status;
-    /* Who has the products already is not sold them; who cannot be asked about is not sold anything on a guess. */
-    if (!on->reader)
-        return pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
-    return is_owned(on) ? answer_owned(on) : DECLINED;
+    rv = find_products(&pending, on);
+    return answer_products(on, rv, &pending);
 }
 
 /* ---- the claim ---- */
@@ -177,18 +191,71 @@ static int claim(placing *on)
                               : pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
 }
 
+/* Whatever was claimed is out, or given back: a ledger that is locked for a moment is waited for, well within the time that `due` leaves. */
+static apr_status_t move_patiently(placing *on, pwk_purchase_event event, apr_time_t now)
+{
+    apr_status_t rv = APR_EGENERAL;
+    for (int tries = 0; tries < COMMIT_TRIES; tries++) {
+        if (tries)
+            apr_sleep(apr_time_from_sec(1));
+        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+        if (rv == APR_SUCCESS || rv == APR_EBUSY || rv == APR_EEXIST || rv == APR_EINVAL)
+            break;
+    }
+    return rv;
+}
+
+/* Commits the outcome of what was claimed, and says what comes next. When the ledger fails now, the row stays PLACING and is
+ * found out about later; what is known goes into the log, and the browser is answered by what is known. */
+static pwk_purchase_action commit(placing *on, pwk_purchase_event event)
+{
+    pwk_purchase_action action = PWK_DO_NOTHING;
+    pwk_purchase_state next = on->purchase.state;
+    apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
+    apr_status_t rv;
+    pwk_purchase_next(&next, &action, on->purchase.state, event);
+    rv = move_patiently(on, event, now);
+    if (rv == APR_EEXIST) {
+        /* Nothing was sent, but the reader has begun the same sale anew meanwhile, and this row cannot go back beside
+         * that one. Left in PLACING it would block the account until it is found out about: it ends here instead. */
+        event = PWK_EVENT_REFUSED;
+        on->purchase.error = "not_sent";
+        pwk_purchase_next(&next, &action, on->purchase.state, event);
+        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
+    }
+    if (rv == APR_EBUSY) {
+        /* Called overdue meanwhile: the answer counts all the same, if it was not found out already. */
+        pwk_purchase fresh = {0};
+        apr_status_t read = pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool);
+        if (read == APR_SUCCESS && fresh.state == PWK_PURCHASE_UNKNOWN) {
+            on->purchase.state = fresh.state;
+            rv = move_patiently(on, event, now);
+        } else if (read == APR_SUCCESS && event == PWK_EVENT_ACCEPTED
+                   && (fresh.state == PWK_PURCHASE_PLACED || fresh.state == PWK_PURCHASE_CONFIRMED)) {
+            on->purchase.state = fresh.state;
+            rv = APR_SUCCESS;
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, on->r,
+                      PWKLOG(0155) "purchase %s: its outcome (order %s) could not be committed; it is found out again",
+                      on->purchase.id, *on->purchase.order_id ? on->purchase.order_id : "-");
+        on->purchase.state = next;
+    }
+    return action;
+}
+
 /* Between the reading of the products and the claim another purchase of this account may have gone through. Then they are read
  * once more, now that none can run beside this one; what must not be placed after all is given back, unsent. */
 static int check_again(placing *on)
 {
-    apr_pool_t *p = on->r->pool;
-    pwk_purchase other;
-    apr_status_t rv = pwk_ledger_finished(&other, on->site->ledger, &on->purchase, on->asked, p);
-    int is_known = rv == APR_SUCCESS && read_products(on).outcome == PWK_OK;
-    if (rv == APR_NOTFOUND || (is_known && !is_owned(on)))
-        return DECLINED;
-    pwk_ledger_move(on->site->ledger, &on->purchase, PWK_EVENT_NOT_SENT, apr_time_now(), p);
-    return is_known ? answer_owned(on) : pwk_purchases_to_page(on->r, on->site, &on->purchase, "unavailable");
+    pwk_purchase other, pending = {0};
+    apr_status_t rv = pwk_ledger_finished(&other, on->site->ledger, &on->purchase, on->asked, on->r->pool);
+    if (rv == APR_SUCCESS)
+        rv = read_products(on).outcome == PWK_OK ? find_products(&pending, on) : APR_EGENERAL;
+    if (rv != APR_NOTFOUND)
+        commit(on, PWK_EVENT_NOT_SENT);
+    return answer_products(on, rv, &pending);
 }
 
 /* ---- after it ---- */
@@ -283,68 +350,18 @@ static void reread(placing *on)
         pwk_account_complain(on->site, &result, "reading products after a failed payment", on->r->pool);
 }
 
-/* The order is out: a ledger that is locked for a moment is waited for, well within the time that `due` leaves. */
-static apr_status_t move_patiently(placing *on, pwk_purchase_event event, apr_time_t now)
-{
-    apr_status_t rv = APR_EGENERAL;
-    for (int tries = 0; tries < COMMIT_TRIES; tries++) {
-        if (tries)
-            apr_sleep(apr_time_from_sec(1));
-        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
-        if (rv == APR_SUCCESS || rv == APR_EBUSY || rv == APR_EEXIST || rv == APR_EINVAL)
-            break;
-    }
-    return rv;
-}
-
-/* Commits the outcome. When the ledger fails now, the row stays PLACING and is found out about later; what is known goes
- * into the log, and the browser is answered by what is known. */
-static void commit(placing *on, pwk_purchase_event event)
-{
-    pwk_purchase_action action;
-    pwk_purchase_state next;
-    apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
-    apr_status_t rv = move_patiently(on, event, now);
-    if (rv == APR_EEXIST) {
-        /* Nothing was sent, but the reader has begun the same sale anew meanwhile, and this row cannot go back beside
-         * that one. Left in PLACING it would block the account until it is found out about: it ends here instead. */
-        event = PWK_EVENT_REFUSED;
-        on->purchase.error = "not_sent";
-        rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
-    }
-    if (rv == APR_EBUSY) {
-        /* Called overdue meanwhile: the answer counts all the same, if it was not found out already. */
-        pwk_purchase fresh = {0};
-        apr_status_t read = pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool);
-        if (read == APR_SUCCESS && fresh.state == PWK_PURCHASE_UNKNOWN) {
-            on->purchase.state = fresh.state;
-            rv = move_patiently(on, event, now);
-        } else if (read == APR_SUCCESS && event == PWK_EVENT_ACCEPTED
-                   && (fresh.state == PWK_PURCHASE_PLACED || fresh.state == PWK_PURCHASE_CONFIRMED)) {
-            on->purchase.state = fresh.state;
-            rv = APR_SUCCESS;
-        }
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, on->r,
-                      PWKLOG(0155) "purchase %s: its outcome (order %s) could not be committed; it is found out again",
-                      on->purchase.id, *on->purchase.order_id ? on->purchase.order_id : "-");
-        if (pwk_purchase_next(&next, &action, on->purchase.state, event))
-            on->purchase.state = next;
-    }
-}
-
 static int place(placing *on)
 {
     pwk_result result;
     pwk_purchase_event event = send_order(on, &result);
+    pwk_purchase_action action;
     on->purchase.error = event == PWK_EVENT_ACCEPTED || event == PWK_EVENT_NOT_SENT ? "" : result.code;
     on->purchase.field = *on->purchase.error ? result.field : "";
     say(on, event, &result);
-    commit(on, event);
-    if (event == PWK_EVENT_ACCEPTED || event == PWK_EVENT_LOST)
+    action = commit(on, event);
+    if (action == PWK_DO_GRANT || action == PWK_DO_FIND_OUT)
         grant(on);
-    if (event == PWK_EVENT_NOT_COMPLETED)
+    if (action == PWK_DO_REREAD)
         reread(on);
     if (result.http_status == HTTP_UNAUTHORIZED)
         pwk_account_forget_identity(on->site, on->visit->reader->sid, on->r->pool);

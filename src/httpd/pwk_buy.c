@@ -8,7 +8,6 @@
 #include "../core/pwk_order.h"
 #include "../core/pwk_text.h"
 #include "pwk_account.h"
-#include "pwk_grants.h"
 #include "pwk_identify.h"
 #include "pwk_ledger.h"
 #include "pwk_post.h"
@@ -52,11 +51,7 @@ static int no_sale(press *on, int status, const char *word)
 {
     pwk_page *page = pwk_pages_make_error(on->r, on->visit, status, word, on->sale.path);
     pwk_pages_speak(page, on->r, on->sale.language);
-    apr_table_setn(page->vars, "PURCHASE_OFFERS_URL", apr_pstrcat(on->r->pool, on->site->origin, on->again, NULL));
-    apr_table_setn(page->vars, "PURCHASE_SHOP_URL",
-                   pwk_purchases_shop_url(on->r, on->site, on->offer->code, on->sale.path));
-    if (status == HTTP_SERVICE_UNAVAILABLE)
-        apr_table_setn(on->r->err_headers_out, "Retry-After", "60");
+    pwk_purchases_ways_on(page, on->r, on->offer->name, on->offer->code);
     return pwk_pages_send(on->r, page);
 }
 
@@ -182,20 +177,14 @@ static int begin(press *on)
 /* What was bought and starts later is not sold again meanwhile. DECLINED: there is nothing of the kind. */
 static int check_pending(press *on)
 {
-    apr_pool_t *p = on->r->pool;
-    apr_array_header_t *rows;
-    apr_time_t now = apr_time_now();
-    if (pwk_ledger_granting(&rows, on->site->ledger, on->site->client.organisation, on->site->environment,
-                            on->visit->reader->account, now, p)
-        != APR_SUCCESS)
+    pwk_purchase pending;
+    apr_status_t rv = pwk_purchases_pending(&pending, on->site, &on->purchase, on->r->pool);
+    if (rv == APR_NOTFOUND)
+        return DECLINED;
+    if (rv != APR_SUCCESS)
         return no_sale(on, HTTP_SERVICE_UNAVAILABLE, "sale_unavailable");
-    for (int i = 0; i < rows->nelts; i++) {
-        const pwk_purchase *row = &APR_ARRAY_IDX(rows, i, pwk_purchase);
-        if (pwk_purchase_starts_later(row, now) && !strcmp(row->site, on->site->base_url)
-            && pwk_grants_has_all(pwk_grants_products(row, p), pwk_grants_products(&on->purchase, p)))
-            return pwk_purchases_to_page(on->r, on->site, row, NULL);
-    }
-    return DECLINED;
+    return strcmp(pending.site, on->site->base_url) ? no_sale(on, HTTP_CONFLICT, "already_bought")
+                                                    : pwk_purchases_to_page(on->r, on->site, &pending, NULL);
 }
 
 /* What runs already comes first: nobody can buy beside it. DECLINED: nothing runs. */
@@ -312,9 +301,7 @@ static int to_shop(request_rec *r, pwk_visit *visit, const pwk_sale *sale, const
     const char *back = pwk_identify_return_url(r, visit, sale->path);
     if (!back)
         return pwk_pages_error(r, visit, HTTP_INTERNAL_SERVER_ERROR, "server", sale->path);
-    return pwk_pages_redirect(r, HTTP_SEE_OTHER,
-                              apr_pstrcat(r->pool, visit->site->portal, "/v2/shop/", offer->code,
-                                          "?returnUrl=", pwk_text_urlencode(back, r->pool), NULL));
+    return pwk_pages_redirect(r, HTTP_SEE_OTHER, pwk_purchases_shop_url(r, visit->site, offer->code, back));
 }
 
 int pwk_buy_handler(request_rec *r, pwk_visit *visit)
@@ -334,8 +321,7 @@ int pwk_buy_handler(request_rec *r, pwk_visit *visit)
     on.offer = pwk_prices_offer(site, pwk_post_field(fields, "offer"));
     if (!on.offer || !pwk_sale_offers(&on.sale, on.offer->name))
         return pwk_pages_error(r, visit, HTTP_BAD_REQUEST, "bad_request", on.sale.path);
-    on.again = apr_pstrcat(r->pool, site->path, "/offers?r=", pwk_text_urlencode(on.sale.path, r->pool),
-                           "&o=", on.offer->name, "&lang=", on.sale.language, NULL);
+    on.again = pwk_purchases_offers_place(r, site, on.offer->name, on.sale.path, on.sale.language);
     reader = pwk_visit_reader(visit, pwk_config_dir(r));
     if (!reader || !*reader->account)
         return pwk_purchases_to_login(r, site, on.again);

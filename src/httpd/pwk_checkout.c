@@ -26,12 +26,6 @@ static const char *id_of(request_rec *r)
     return pwk_gate_of(r)->endpoint_rest;
 }
 
-static void set(pwk_page *page, const char *name, const char *value)
-{
-    if (value && *value)
-        apr_table_setn(page->vars, name, value);
-}
-
 /* ---- CREATED: the purchase page ---- */
 
 /* Where forms and what they lead to may go: Chromium applies form-action to redirects too. */
@@ -58,25 +52,19 @@ static int show_widget(request_rec *r, pwk_visit *visit, const pwk_purchase *pur
         APR_ARRAY_PUSH(page->categories, pwk_klarna_category) = (pwk_klarna_category){"", "", ""};
     page->policy =
         pwk_klarna_policy(site->klarna_sdk, site->klarna_hosts, form_origins(r, site), site->redirect_hosts, r->pool);
-    set(page, "PURCHASE_AUTHORIZE_URL", pwk_purchases_url(r, site, "authorize", purchase->id, ""));
-    set(page, "PURCHASE_CSRF", pwk_purchases_csrf(site, purchase, r->pool));
-    set(page, "PURCHASE_CLIENT_TOKEN", session.client_token);
-    set(page, "PURCHASE_SDK_URL", site->klarna_sdk);
-    set(page, "PURCHASE_CATEGORIES", apr_itoa(r->pool, page->categories->nelts));
-    set(page, "PURCHASE_EXPIRES", apr_ltoa(r->pool, (long)apr_time_sec(purchase->expires - r->request_time)));
-    set(page, "PURCHASE_OVERWRITES", sale.disable_account_info_overwrite ? NULL : "1");
-    set(page, "PURCHASE_RESUME", resume);
+    pwk_pages_set(page, "PURCHASE_AUTHORIZE_URL", pwk_purchases_url(r, site, "authorize", purchase->id, ""));
+    pwk_pages_set(page, "PURCHASE_CSRF", pwk_purchases_csrf(site, purchase, r->pool));
+    pwk_pages_set(page, "PURCHASE_CLIENT_TOKEN", session.client_token);
+    pwk_pages_set(page, "PURCHASE_SDK_URL", site->klarna_sdk);
+    pwk_pages_set(page, "PURCHASE_CATEGORIES", apr_itoa(r->pool, page->categories->nelts));
+    pwk_pages_set(page, "PURCHASE_EXPIRES", apr_ltoa(r->pool, (long)apr_time_sec(purchase->expires - r->request_time)));
+    pwk_pages_set(page, "PURCHASE_OVERWRITES", sale.disable_account_info_overwrite ? NULL : "1");
+    pwk_pages_set(page, "PURCHASE_RESUME", resume);
     for (size_t i = 0; i < sizeof(notices) / sizeof(*notices); i++) {
         if (!strcmp(notice, notices[i]))
-            set(page, "PURCHASE_NOTICE", notice);
+            pwk_pages_set(page, "PURCHASE_NOTICE", notice);
     }
     return pwk_pages_send(r, page);
-}
-
-static int unavailable(request_rec *r, pwk_visit *visit, const char *place)
-{
-    apr_table_setn(r->err_headers_out, "Retry-After", "10");
-    return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
 }
 
 /* The page sees to a token that outlives the payment, so that nothing has to be asked for once the reader has paid. */
@@ -85,7 +73,7 @@ static int show_created(request_rec *r, pwk_visit *visit, pwk_purchase *purchase
     int identified = *pwk_post_field(pwk_post_query(r), "identified") != '\0', status;
     const char *token, *place = pwk_purchases_place(r, visit->site, purchase->id);
     if (!*purchase->session)
-        return unavailable(r, visit, place);
+        return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
     status = pwk_purchases_identity(&token, r, visit, identified ? PWK_IDENTITY_MIN_S : PWK_IDENTITY_PAGE_S,
                                     apr_pstrcat(r->pool, place, "?identified=1", NULL), identified);
     if (status != DECLINED)
@@ -103,8 +91,9 @@ static int show_created(request_rec *r, pwk_visit *visit, pwk_purchase *purchase
 static int show_wait(request_rec *r, pwk_visit *visit, const pwk_purchase *purchase)
 {
     pwk_page *page = pwk_purchases_page(r, visit, "wait.shtml", HTTP_OK, purchase);
-    set(page, "PURCHASE_REFRESH", purchase->state == PWK_PURCHASE_PLACING ? REFRESH_PLACING : REFRESH_UNKNOWN);
-    set(page, "PURCHASE_OPEN", pwk_purchase_grants(purchase, r->request_time) ? "1" : NULL);
+    pwk_pages_set(page, "PURCHASE_REFRESH",
+                  purchase->state == PWK_PURCHASE_PLACING ? REFRESH_PLACING : REFRESH_UNKNOWN);
+    pwk_pages_set(page, "PURCHASE_OPEN", pwk_purchase_grants(purchase, r->request_time) ? "1" : NULL);
     return pwk_pages_send(r, page);
 }
 
@@ -185,7 +174,7 @@ int pwk_checkout_confirm(request_rec *r, pwk_visit *visit)
     set_right(r, visit, &purchase);
     page = pwk_purchases_page(r, visit, "confirm.shtml", HTTP_OK, &purchase);
     if (visit->reader && pwk_purchases_is_owned(visit->reader, &purchase, r->pool))
-        set(page, "PURCHASE_OPEN", "1");
+        pwk_pages_set(page, "PURCHASE_OPEN", "1");
     if (purchase.state == PWK_PURCHASE_PLACED)
         pwk_refresh_queue(visit->site, apr_pstrcat(r->pool, "settle ", purchase.account, NULL), settle,
                           purchase.account);

@@ -184,10 +184,8 @@ static void hide_query(request_rec *r)
 static int fail(request_rec *r, pwk_visit *visit, const pwk_result *result, const char *doing, const char *place)
 {
     pwk_account_complain(visit->site, result, doing, r->pool);
-    if (result->outcome == PWK_UNAVAILABLE) {
-        apr_table_setn(r->headers_out, "Retry-After", "60");
+    if (result->outcome == PWK_UNAVAILABLE)
         return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
-    }
     return pwk_pages_error(r, visit, HTTP_BAD_REQUEST,
                            !strcmp(result->code, "not_found") ? "account_missing" : "login_failed", place);
 }

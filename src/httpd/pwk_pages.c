@@ -258,7 +258,7 @@ const char *pwk_pages_url(request_rec *r, const pwk_site *site, const char *rest
     return apr_pstrcat(r->pool, site->base_url, site->path, rest, NULL);
 }
 
-static void set(pwk_page *page, const char *name, const char *value)
+void pwk_pages_set(pwk_page *page, const char *name, const char *value)
 {
     if (value && *value)
         apr_table_setn(page->vars, name, value);
@@ -281,18 +281,18 @@ pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_
     page->sale = "";
     page->vars = apr_table_make(r->pool, 24);
     query = apr_pstrcat(r->pool, "?r=", pwk_text_urlencode(page->place, r->pool), NULL);
-    set(page, "PAYWAY_LANG", page->language);
-    set(page, "PAYWAY_PATH", site->path);
-    set(page, "PAYWAY_RETURN", page->place);
-    set(page, "PAYWAY_LOGIN_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/login", query, NULL)));
-    set(page, "PAYWAY_LOGOUT_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/logout", query, NULL)));
-    set(page, "PAYWAY_OFFERS_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/offers", query, NULL)));
-    set(page, "PAYWAY_ACCOUNT_URL", apr_pstrcat(r->pool, site->portal, "/", NULL));
-    set(page, "PAYWAY_TERMS_URL", site->terms_url);
-    set(page, "PAYWAY_PRIVACY_URL", site->privacy_url);
-    set(page, "PAYWAY_WITHDRAWAL_URL", site->withdrawal_url);
-    set(page, "PAYWAY_LOGGED_IN", reader && *reader->account ? "1" : NULL);
-    set(page, "PAYWAY_CSRF", reader ? pwk_seal_token(site->seal, "csrf", reader->sid, r->pool) : NULL);
+    pwk_pages_set(page, "PAYWAY_LANG", page->language);
+    pwk_pages_set(page, "PAYWAY_PATH", site->path);
+    pwk_pages_set(page, "PAYWAY_RETURN", page->place);
+    pwk_pages_set(page, "PAYWAY_LOGIN_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/login", query, NULL)));
+    pwk_pages_set(page, "PAYWAY_LOGOUT_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/logout", query, NULL)));
+    pwk_pages_set(page, "PAYWAY_OFFERS_URL", pwk_pages_url(r, site, apr_pstrcat(r->pool, "/offers", query, NULL)));
+    pwk_pages_set(page, "PAYWAY_ACCOUNT_URL", apr_pstrcat(r->pool, site->portal, "/", NULL));
+    pwk_pages_set(page, "PAYWAY_TERMS_URL", site->terms_url);
+    pwk_pages_set(page, "PAYWAY_PRIVACY_URL", site->privacy_url);
+    pwk_pages_set(page, "PAYWAY_WITHDRAWAL_URL", site->withdrawal_url);
+    pwk_pages_set(page, "PAYWAY_LOGGED_IN", reader && *reader->account ? "1" : NULL);
+    pwk_pages_set(page, "PAYWAY_CSRF", reader ? pwk_seal_token(site->seal, "csrf", reader->sid, r->pool) : NULL);
     return page;
 }
 
@@ -303,7 +303,7 @@ void pwk_pages_speak(pwk_page *page, request_rec *r, const char *language)
     for (int i = 0; i < count && !pwk_form_find(r->args, "lang", r->pool); i++) {
         if (!strcmp(names[i], language)) {
             page->language = names[i];
-            set(page, "PAYWAY_LANG", names[i]);
+            pwk_pages_set(page, "PAYWAY_LANG", names[i]);
         }
     }
 }
@@ -312,8 +312,10 @@ pwk_page *pwk_pages_make_error(request_rec *r, pwk_visit *visit, int status, con
 {
     pwk_page *page = pwk_pages_make(r, visit, "error.shtml", status, place ? place : "/");
     const char *incident = pwk_seal_random(6, r->pool);
-    set(page, "ERROR_CODE", code);
-    set(page, "ERROR_INCIDENT", incident);
+    pwk_pages_set(page, "ERROR_CODE", code);
+    pwk_pages_set(page, "ERROR_INCIDENT", incident);
+    if (status == HTTP_SERVICE_UNAVAILABLE)
+        apr_table_setn(r->err_headers_out, "Retry-After", "60");
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, PWKLOG(0074) "error page %s, status %d, incident %s", code, status,
                   incident ? incident : "-");
     return page;

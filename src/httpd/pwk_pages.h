@@ -35,6 +35,9 @@ int pwk_pages_map(request_rec *r);
 /* A page for `visit` with the variables that every page has. `place` NULL: the browser's own request. */
 pwk_page *pwk_pages_make(request_rec *r, pwk_visit *visit, const char *template_name, int status, const char *place);
 
+/* Sets a variable; none where `value` is NULL or "". */
+void pwk_pages_set(pwk_page *page, const char *name, const char *value);
+
 /* Answers `r` with it; a handler's return value. Also for fragments (gate->page set by pwk_pages_map). */
 int pwk_pages_send(request_rec *r, pwk_page *page);
 int pwk_pages_send_fragment(request_rec *r);
@@ -42,7 +45,8 @@ int pwk_pages_send_fragment(request_rec *r);
 /* The page speaks `language`, unless the reader's link says another. */
 void pwk_pages_speak(pwk_page *page, request_rec *r, const char *language);
 
-/* error.shtml with ERROR_CODE `code` and an id that is in the log as well; made, and sent at once. */
+/* error.shtml with ERROR_CODE `code` and an id that is in the log as well, and Retry-After with a 503; made, and sent at
+ * once. */
 pwk_page *pwk_pages_make_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place);
 int pwk_pages_error(request_rec *r, pwk_visit *visit, int status, const char *code, const char *place);
 

@@ -61,17 +61,15 @@ const char *pwk_purchases_place(request_rec *r, const pwk_site *site, const char
     return apr_pstrcat(r->pool, site->path, "/purchase/", id, NULL);
 }
 
-const char *pwk_purchases_offers_url(request_rec *r, const pwk_site *site, const char *offer, const char *path,
-                                     const char *language)
+const char *pwk_purchases_offers_place(request_rec *r, const pwk_site *site, const char *offer, const char *path,
+                                       const char *language)
 {
-    return pwk_pages_url(
-        r, site,
-        apr_pstrcat(r->pool, "/offers?r=", pwk_text_urlencode(path, r->pool), "&o=", offer, "&lang=", language, NULL));
+    return apr_pstrcat(r->pool, site->path, "/offers?r=", pwk_text_urlencode(path, r->pool), "&o=", offer,
+                       "&lang=", language, NULL);
 }
 
-const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *path)
+const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *back)
 {
-    const char *back = apr_pstrcat(r->pool, site->origin, path, NULL);
     return apr_pstrcat(r->pool, site->portal, "/v2/shop/", code, "?returnUrl=", pwk_text_urlencode(back, r->pool),
                        NULL);
 }
@@ -136,6 +134,24 @@ const char *pwk_purchases_onward(request_rec *r, const pwk_site *site, const pwk
     return pwk_purchases_url(r, site, "confirm", purchase->id, "");
 }
 
+apr_status_t pwk_purchases_pending(pwk_purchase *pending, const pwk_site *site, const pwk_purchase *wanted,
+                                   apr_pool_t *p)
+{
+    apr_array_header_t *rows;
+    apr_time_t now = apr_time_now();
+    apr_status_t rv =
+        pwk_ledger_granting(&rows, site->ledger, wanted->organisation, wanted->environment, wanted->account, now, p);
+    for (int i = 0; rv == APR_SUCCESS && i < rows->nelts; i++) {
+        const pwk_purchase *row = &APR_ARRAY_IDX(rows, i, pwk_purchase);
+        if (pwk_purchase_starts_later(row, now)
+            && pwk_grants_has_all(pwk_grants_products(row, p), pwk_grants_products(wanted, p))) {
+            *pending = *row;
+            return APR_SUCCESS;
+        }
+    }
+    return rv == APR_SUCCESS ? APR_NOTFOUND : rv;
+}
+
 int pwk_purchases_is_owned(const pwk_reader *reader, const pwk_purchase *purchase, apr_pool_t *p)
 {
     apr_array_header_t *has = apr_array_make(p, reader->count + 1, sizeof(const char *));
@@ -163,12 +179,6 @@ int pwk_purchases_csrf_is(const pwk_site *site, const pwk_purchase *purchase, co
 
 /* ---- reading ---- */
 
-static int unavailable(request_rec *r, pwk_visit *visit, const char *place)
-{
-    apr_table_setn(r->err_headers_out, "Retry-After", "60");
-    return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
-}
-
 apr_status_t pwk_purchases_reread(pwk_purchase *purchase, const pwk_site *site, const char *id, apr_pool_t *p)
 {
     return site->ledger ? pwk_ledger_read(purchase, site->ledger, id, p) : APR_EGENERAL;
@@ -194,7 +204,7 @@ int pwk_purchases_read(pwk_purchase *purchase, request_rec *r, pwk_visit *visit,
         return pwk_purchases_to_login(r, site, place);
     rv = pwk_purchases_reread(purchase, site, id, r->pool);
     if (rv != APR_SUCCESS && rv != APR_NOTFOUND)
-        return unavailable(r, visit, place);
+        return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
     if (rv == APR_NOTFOUND || !pwk_purchases_is_readers(visit, purchase))
         return pwk_pages_error(r, visit, HTTP_NOT_FOUND, "not_found", NULL);
     return DECLINED;
@@ -223,7 +233,7 @@ int pwk_purchases_identity(const char **token, request_rec *r, pwk_visit *visit,
     if (entered)
         return pwk_pages_error(r, visit, HTTP_FORBIDDEN, "other_account", NULL);
     pwk_account_complain(site, &result, "getting a token for a purchase", r->pool);
-    return unavailable(r, visit, place);
+    return pwk_pages_error(r, visit, HTTP_SERVICE_UNAVAILABLE, "unavailable", place);
 }
 
 /* ---- pages ---- */
@@ -233,10 +243,13 @@ static const char *face_of(const pwk_purchase *purchase)
     return pwk_outcome_is_not_completed(purchase->error) ? "not_completed" : "refused";
 }
 
-static void set(apr_table_t *vars, const char *name, const char *value)
+void pwk_purchases_ways_on(pwk_page *page, request_rec *r, const char *offer, const char *code)
 {
-    if (value && *value)
-        apr_table_setn(vars, name, value);
+    const pwk_site *site = page->site;
+    const char *offers = pwk_purchases_offers_place(r, site, offer, page->place, page->language);
+    const char *back = apr_pstrcat(r->pool, site->origin, page->place, NULL);
+    pwk_pages_set(page, "PURCHASE_OFFERS_URL", apr_pstrcat(r->pool, site->origin, offers, NULL));
+    pwk_pages_set(page, "PURCHASE_SHOP_URL", pwk_purchases_shop_url(r, site, code, back));
 }
 
 /* What every page about `purchase` says; `page` speaks the language of its wall and leads back to its article. */
@@ -246,13 +259,11 @@ static void describe(pwk_page *page, request_rec *r, const pwk_purchase *purchas
     pwk_facts_read(shown, purchase, r->pool);
     page->offer = shown;
     pwk_facts_offer(page->vars, shown, page->language, r->pool);
-    set(page->vars, "PURCHASE_ID", purchase->id);
-    set(page->vars, "PURCHASE_STATE", pwk_purchase_word(purchase->state));
-    set(page->vars, "PURCHASE_STATE_URL", pwk_purchases_url(r, page->site, "purchase", purchase->id, "/state"));
-    set(page->vars, "PURCHASE_ORDER_ID", pwk_text_clean(purchase->order_id, PWK_ORDER_ID_MAX, r->pool));
-    set(page->vars, "PURCHASE_OFFERS_URL",
-        pwk_purchases_offers_url(r, page->site, purchase->offer, page->place, page->language));
-    set(page->vars, "PURCHASE_SHOP_URL", pwk_purchases_shop_url(r, page->site, purchase->code, page->place));
+    pwk_pages_set(page, "PURCHASE_ID", purchase->id);
+    pwk_pages_set(page, "PURCHASE_STATE", pwk_purchase_word(purchase->state));
+    pwk_pages_set(page, "PURCHASE_STATE_URL", pwk_purchases_url(r, page->site, "purchase", purchase->id, "/state"));
+    pwk_pages_set(page, "PURCHASE_ORDER_ID", pwk_text_clean(purchase->order_id, PWK_ORDER_ID_MAX, r->pool));
+    pwk_purchases_ways_on(page, r, purchase->offer, purchase->code);
 }
 
 /* What the wall said, or what is sayable without it: the article's path and language are lost with an old key. */
@@ -281,6 +292,6 @@ int pwk_purchases_error(request_rec *r, pwk_visit *visit, int status, const char
     pwk_pages_speak(page, r, sale.language);
     describe(page, r, purchase);
     if (purchase->state == PWK_PURCHASE_FAILED)
-        set(page->vars, "ERROR_FACE", face_of(purchase));
+        pwk_pages_set(page, "ERROR_FACE", face_of(purchase));
     return pwk_pages_send(r, page);
 }

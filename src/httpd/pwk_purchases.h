@@ -38,12 +38,15 @@ const char *pwk_purchases_url(request_rec *r, const pwk_site *site, const char *
                               const char *rest);
 const char *pwk_purchases_place(request_rec *r, const pwk_site *site, const char *id);
 
-/* The offers of the article at `path`, with this one chosen, in `language`. */
-const char *pwk_purchases_offers_url(request_rec *r, const pwk_site *site, const char *offer, const char *path,
-                                     const char *language);
+/* The offers of the article at `path`, with this one chosen, in `language`: a path of this site. */
+const char *pwk_purchases_offers_place(request_rec *r, const pwk_site *site, const char *offer, const char *path,
+                                       const char *language);
 
-/* The portal's shop for `code`, which leads back to `path`: the other way to buy. */
-const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *path);
+/* The portal's shop for `code`, which leads back to the URL `back`: the other way to buy. */
+const char *pwk_purchases_shop_url(request_rec *r, const pwk_site *site, const char *code, const char *back);
+
+/* Sets PURCHASE_OFFERS_URL and PURCHASE_SHOP_URL, for the article and in the language of `page`. */
+void pwk_purchases_ways_on(pwk_page *page, request_rec *r, const char *offer, const char *code);
 
 /* The CSRF token of this purchase's forms, bound to its account. */
 const char *pwk_purchases_csrf(const pwk_site *site, const pwk_purchase *purchase, apr_pool_t *p);
@@ -58,6 +61,11 @@ int pwk_purchases_error(request_rec *r, pwk_visit *visit, int status, const char
 
 /* Whether `reader` has everything that it gives. */
 int pwk_purchases_is_owned(const pwk_reader *reader, const pwk_purchase *purchase, apr_pool_t *p);
+
+/* The purchase of the same account, at whatever site of the ledger, that gives all that `wanted` would and starts later: Payway
+ * does not show it before. APR_NOTFOUND: none; any other: could not find out. */
+apr_status_t pwk_purchases_pending(pwk_purchase *pending, const pwk_site *site, const pwk_purchase *wanted,
+                                   apr_pool_t *p);
 
 /* To the page that says how `purchase` stands. */
 int pwk_purchases_to_page(request_rec *r, const pwk_site *site, const pwk_purchase *purchase, const char *notice);

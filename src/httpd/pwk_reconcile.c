@@ -11,22 +11,23 @@
 /* Pages of one account's orders that are read at most. */
 enum { PAGES_MAX = 20 };
 
-/* Moves it, and when somebody else did so meanwhile, reads how it stands. */
-static void move(const pwk_site *site, pwk_purchase *purchase, pwk_purchase_event event, apr_time_t now, apr_pool_t *p)
+/* Moves it; 0: not so, and when somebody else did something meanwhile, it is read how it stands. What was not done is not logged. */
+static int move(const pwk_site *site, pwk_purchase *purchase, pwk_purchase_event event, apr_time_t now, apr_pool_t *p)
 {
     pwk_purchase fresh;
     apr_status_t rv = pwk_ledger_move(site->ledger, purchase, event, now, p);
     if (rv == APR_EBUSY && pwk_ledger_read(&fresh, site->ledger, purchase->id, p) == APR_SUCCESS)
         *purchase = fresh;
+    return rv == APR_SUCCESS;
 }
 
 static void found(const pwk_site *site, pwk_purchase *purchase, const char *order_id, apr_time_t now, apr_pool_t *p)
 {
     purchase->order_id = order_id;
-    move(site, purchase, PWK_EVENT_FOUND, now, p);
-    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, site->server,
-                 PWKLOG(0143) "purchase %s: its answer was lost; Payway has the order (%s)", purchase->id,
-                 *order_id ? order_id : "by the products alone");
+    if (move(site, purchase, PWK_EVENT_FOUND, now, p))
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, site->server,
+                     PWKLOG(0143) "purchase %s: its answer was lost; Payway has the order (%s)", purchase->id,
+                     *order_id ? order_id : "by the products alone");
 }
 
 /* Whether Payway shows by now what the purchase gives: before the claim the reader lacked it. */
@@ -45,22 +46,23 @@ static void absent(const pwk_site *site, pwk_purchase *purchase, apr_time_t now,
         || now - purchase->claimed < apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S) || is_shown(site, purchase, p))
         return;
     purchase->error = "order_absent";
-    move(site, purchase, PWK_EVENT_ABSENT, now, p);
-    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, site->server,
-                 PWKLOG(0144) "purchase %s: its answer was lost; Payway has no such order, and it was not charged",
-                 purchase->id);
+    if (move(site, purchase, PWK_EVENT_ABSENT, now, p))
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, site->server,
+                     PWKLOG(0144) "purchase %s: its answer was lost; Payway has no such order, and it was not charged",
+                     purchase->id);
 }
 
 /* Nobody can find it out any more by asking. */
 static void give_up(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    move(site, purchase, PWK_EVENT_CONTRADICTED, now, p);
-    ap_log_error(
-        APLOG_MARK, APLOG_CRIT, 0, site->server,
-        PWKLOG(0156) "purchase %s: two days after its answer was lost nobody can say whether there is an order; the "
-                     "account buys nothing more until somebody has looked in Payway Admin: does API user %s have "
-                     "the scope " PWK_SCOPE_ORDERS "?",
-        purchase->id, site->client.client_id);
+    if (move(site, purchase, PWK_EVENT_CONTRADICTED, now, p))
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, 0, site->server,
+            PWKLOG(
+                0156) "purchase %s: two days after its answer was lost nobody can say whether there is an order; the "
+                      "account buys nothing more until somebody has looked in Payway Admin: does API user %s have "
+                      "the scope %s?",
+            purchase->id, site->client.client_id, PWK_SCOPE_ORDERS);
 }
 
 /* All pages of the account's orders, as one answer. */
@@ -114,12 +116,11 @@ void pwk_reconcile_look(const pwk_site *site, pwk_purchase *purchase, apr_pool_t
     apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
     if (purchase->state == PWK_PURCHASE_CREATED && now >= purchase->expires)
         move(site, purchase, PWK_EVENT_AGED, now, p);
-    if (purchase->state == PWK_PURCHASE_PLACING && now > purchase->due) {
-        move(site, purchase, PWK_EVENT_OVERDUE, now, p);
+    if (purchase->state == PWK_PURCHASE_PLACING && now > purchase->due
+        && move(site, purchase, PWK_EVENT_OVERDUE, now, p))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, site->server,
                      PWKLOG(0146) "purchase %s: no answer in time, whoever sent the order is gone; it is looked for",
                      purchase->id);
-    }
     if (purchase->state == PWK_PURCHASE_UNKNOWN && now - purchase->looked >= apr_time_from_sec(PWK_LOOK_S)
         && pwk_ledger_lease(site->ledger, purchase, now, p) == APR_SUCCESS)
         search(site, purchase, now, p);

@@ -1,5 +1,5 @@
-/* An authorization of Klarna's that waits for a login: kept sealed in a cookie of this browser for ten minutes, so that
- * neither the reader's approval nor the certainty that nothing was placed is lost (DESIGN §5). */
+/* An authorization of Klarna's that waits, for a login or for Payway, to be claimed: kept sealed in a cookie of this browser for
+ * ten minutes, so that neither the reader's approval nor the certainty that nothing was placed is lost (DESIGN §5). */
 #ifndef PWK_RESUME_H
 #define PWK_RESUME_H
 

@@ -169,10 +169,17 @@ async function tabs(open) {
     await confirmed(reloaded);
     ok(true, 'tabs: and by a reload');
     // Side by side nothing tells the second window, until Klarna says no: its session is over.
+    const said = [];
+    await pressed.exposeFunction('note', (name) => said.push(name));
+    await pressed.evaluate(() => {
+        const messages = document.getElementById('payway-messages');
+        new MutationObserver(() => globalThis.note(messages.dataset.said || messages.textContent)).observe(messages, { childList: true });
+    });
     await orderButton(pressed).click();
     await choose(pressed, 'Approve');
     await confirmed(pressed);
     ok(true, 'tabs: pressed side by side: the confirmation');
+    is(said.filter(Boolean).join(' '), '', 'tabs: and not a word before it that nothing was ordered');
     is(await books(who), BOUGHT_ONCE, 'tabs: one order');
     await first.context().close();
 
