@@ -10,12 +10,12 @@ const locale = { sv: 'sv-SE', en: 'en-GB' };
 const words = {
     sv: {
         failed: /reserverat belopp hos din bank släpps/, ended: /kan den ha avslutats/, again: 'Försök igen', shop: /Andra sätt att betala/, read: 'Läs vidare',
-        unknown: 'Vi tar reda på hur det gick', once: /betalar inte två gånger/, step: 'Ett steg kvar', over: /Ingenting är beställt/, code: /ange.* koden/i,
+        unknown: 'Vi tar reda på hur det gick', once: /betalar inte två gånger/, step: 'Ett steg kvar', over: /påbörjat en ny.*Ingenting är beställt/s, code: /ange.* koden/i,
         order: 'Beställ med betalningsskyldighet',
     },
     en: {
         failed: /your bank shows a reserved amount, it will be released/, ended: /may have ended/, again: 'Try again', shop: /Other ways to pay/,
-        read: 'Continue reading', unknown: 'We are finding out how it went', once: /not be charged twice/, step: 'One step left', over: /Nothing has been ordered/,
+        read: 'Continue reading', unknown: 'We are finding out how it went', once: /not be charged twice/, step: 'One step left', over: /started again.*Nothing has been ordered/s,
         code: /give this code/i, order: 'Order with obligation to pay',
     },
 };
