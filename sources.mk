@@ -15,6 +15,7 @@ core_sources = \
 	src/core/pwk_reader.c \
 	src/core/pwk_result.c \
 	src/core/pwk_sale.c \
+	src/core/pwk_schedule.c \
 	src/core/pwk_seal.c \
 	src/core/pwk_sso2.c \
 	src/core/pwk_text.c \
@@ -36,6 +37,7 @@ core_headers = \
 	src/core/pwk_reader.h \
 	src/core/pwk_result.h \
 	src/core/pwk_sale.h \
+	src/core/pwk_schedule.h \
 	src/core/pwk_seal.h \
 	src/core/pwk_sso2.h \
 	src/core/pwk_text.h \
@@ -120,6 +122,7 @@ unit_tests = \
 	t/unit/purchase \
 	t/unit/reader \
 	t/unit/result \
+	t/unit/schedule \
 	t/unit/seal \
 	t/unit/sso2 \
 	t/unit/text \

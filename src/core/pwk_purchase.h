@@ -77,6 +77,8 @@ typedef struct {
     apr_time_t looked;                  /* the order was last searched for */
     int negatives;                      /* complete readings of the order list without it */
     int shown;                          /* Payway has shown the products */
+    apr_time_t next_look;               /* somebody looks at it then without being asked (pwk_schedule) */
+    const char *note;                   /* what an operator wrote; "" */
 } pwk_purchase;
 
 /* Where `event` leads from `state`. Returns 0, and leaves the others alone, where that event means nothing: the caller
