@@ -72,9 +72,11 @@ httpd_sources = \
 	src/httpd/pwk_refresh.c \
 	src/httpd/pwk_resume.c \
 	src/httpd/pwk_secret.c \
+	src/httpd/pwk_shared.c \
 	src/httpd/pwk_upstream.c \
 	src/httpd/pwk_visit.c \
-	src/httpd/pwk_wall.c
+	src/httpd/pwk_wall.c \
+	src/httpd/pwk_watch.c
 
 httpd_headers = \
 	src/httpd/pwk_access.h \
@@ -103,9 +105,11 @@ httpd_headers = \
 	src/httpd/pwk_refresh.h \
 	src/httpd/pwk_resume.h \
 	src/httpd/pwk_secret.h \
+	src/httpd/pwk_shared.h \
 	src/httpd/pwk_upstream.h \
 	src/httpd/pwk_visit.h \
-	src/httpd/pwk_wall.h
+	src/httpd/pwk_wall.h \
+	src/httpd/pwk_watch.h
 
 # Programs that speak TAP, each from the .c file of its name, linked with core and nothing of httpd.
 unit_tests = \

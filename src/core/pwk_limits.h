@@ -53,6 +53,11 @@
 #define PWK_UNKNOWN_S (48 * 3600)               /* how long an outcome is looked for before an operator has to */
 #define PWK_LOOK_S 5                            /* a returning reader triggers a search this often at most */
 #define PWK_NEGATIVES_MIN 3                     /* complete readings without the order before it counts as absent */
+#define PWK_NEGATIVE_GAP_S 150                  /* … which lie this far apart, so that a clock that jumps cannot prove any */
+#define PWK_ORDER_TIMEOUT_MAX_S 600             /* of PaywayOrderTimeout */
+#define PWK_KEEP_UNSOLD_S (30 * 24 * 3600)      /* rows of the ledger that came to nothing */
+#define PWK_KEEP_S (400 * 24 * 3600)            /* … and those that ended otherwise */
+#define PWK_LEDGER_DOWN_S 30                    /* how long walls say that nothing is sold after the ledger failed */
 #define PWK_WALL_RECHECK_S 10                   /* a logged-in reader at the wall is asked about this often at most */
 #define PWK_CLOCK_SKEW_S 300                    /* a record from further in the future than this is not believed */
 #define PWK_SSO2_LEEWAY_S 120                   /* clocks of two hosts; the vendor's own client allows the same */

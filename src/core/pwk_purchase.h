@@ -94,6 +94,9 @@ int pwk_purchase_state_of(const char *word);
  * says the same). */
 int pwk_purchase_is_running(pwk_purchase_state state);
 
+/* Whether it is PLACING and whoever placed it must be gone by now. */
+int pwk_purchase_is_overdue(const pwk_purchase *purchase, apr_time_t now);
+
 /* Whether it opens its products now although Payway does not show them. */
 int pwk_purchase_grants(const pwk_purchase *purchase, apr_time_t now);
 

@@ -10,6 +10,7 @@
 #define SCHEMA_VERSION 2
 #define GRANTING_MAX 32
 #define DUE_MAX 20
+#define LOOK_AHEAD_MAX apr_time_from_sec(3 * 3600)
 #define PAGE_MAX 500
 #define FORGET_MAX 1000
 #define CLAIM_TRIES 3
@@ -157,7 +158,9 @@ static const char *const statements[STATEMENTS] = {
                                   " ORDER BY created DESC, claimed DESC, id LIMIT " APR_STRINGIFY(GRANTING_MAX),
     [BY_FINISHED] = SELECT READER " AND id <> %s AND state IN ('placed', 'confirmed', 'unknown', 'manual')"
                                   " AND changed >= %s LIMIT 1",
-    [BY_DUE] = SELECT "organisation = %s AND environment = %s AND next_look > 0 AND next_look <= %s"
+    /* What is put off for longer than any look is was so by a clock that has been set back since. */
+    [BY_DUE] = SELECT "organisation = %s AND environment = %s AND next_look > 0"
+                      " AND (next_look <= %s OR next_look > %s AND state <> 'created')"
                       " ORDER BY next_look LIMIT " APR_STRINGIFY(DUE_MAX),
     [BY_PAGE] = SELECT "id > %s ORDER BY id LIMIT " APR_STRINGIFY(PAGE_MAX),
     [INSERT] =
@@ -437,7 +440,7 @@ apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, 
 apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                             const char *environment, apr_time_t now, apr_pool_t *p)
 {
-    const char *values[] = {organisation, environment, seconds(now, p)};
+    const char *values[] = {organisation, environment, seconds(now, p), seconds(now + LOOK_AHEAD_MAX, p)};
     return read_rows(rows, ledger, BY_DUE, values, 0, p);
 }
 
