@@ -7,7 +7,8 @@
 
 typedef struct pwk_shared {
     volatile apr_uint32_t ledger_failed; /* second of the ledger's last failure; 0: it works */
-    volatile apr_uint32_t orders_asked;  /* whether it was asked if the API user may list orders */
+    volatile apr_uint32_t orders_asked;  /* second of the last question whether the API user may list orders; or: */
+#define PWK_SHARED_KNOWN APR_UINT32_MAX
 } pwk_shared;
 
 /* post_config: site->shared of every site. */

@@ -13,6 +13,7 @@
 #include "pwk_shared.h"
 #include "pwk_upstream.h"
 
+enum { ASK_S = 60 };
 #define ROUND APR_USEC_PER_SEC
 #define SWEEP apr_time_from_sec(3600)
 #define END_WITHIN apr_time_from_sec(5)
@@ -55,16 +56,20 @@ static void look_at_due(const pwk_site *site, server_rec *s, apr_pool_t *p)
     apr_pool_destroy(one);
 }
 
-/* Whether lost answers can be found out at all is said once after a start, not when the first is lost. */
+/* Whether lost answers can be found out at all is said once after a start, not when the first is lost. While Payway cannot be
+ * asked it is asked each minute. */
 static void ask_for_orders(const pwk_site *site, apr_pool_t *p)
 {
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(apr_time_now()),
+                 asked = apr_atomic_read32(&site->shared->orders_asked);
     pwk_result result;
-    if (apr_atomic_read32(&site->shared->orders_asked))
+    if (asked == PWK_SHARED_KNOWN || now - asked < ASK_S)
         return;
+    apr_atomic_set32(&site->shared->orders_asked, now);
     result = pwk_account_may(site, PWK_SCOPE_ORDERS, p);
     if (result.outcome == PWK_UNAVAILABLE)
         return;
-    apr_atomic_set32(&site->shared->orders_asked, 1);
+    apr_atomic_set32(&site->shared->orders_asked, PWK_SHARED_KNOWN);
     if (result.outcome != PWK_OK)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, site->server,
                      PWKLOG(0157) "API user %s has not the scope %s: an order whose answer is lost is found out by its "
