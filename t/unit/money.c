@@ -13,7 +13,7 @@
  * order within four minutes: that is what 65 minutes rest on. Refusals are honest; everything else may be a lie.
  *
  * A failure prints the seed and the last steps in words. PWK_MONEY_SEED=n begins with that seed, PWK_MONEY_STEPS=n takes
- * that many steps in all (2,500 of each seed). Each seed is a world of its own: its mode, its clocks, its troubles. */
+ * that many steps in all (2,500 of each seed), PWK_MONEY_STORY=1 prints everything. Each seed is a world of its own: its mode, its clocks, its troubles. */
 #include "unit.h"
 
 #include <limits.h>
@@ -34,9 +34,13 @@
 
 static int faulty_pquery(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd_t *handle, int *n,
                          apr_dbd_prepared_t *prepared, int count, const char **values);
+static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd_t *handle, apr_dbd_results_t **results,
+                          apr_dbd_prepared_t *prepared, int random, int count, const char **values);
 #define apr_dbd_pquery faulty_pquery
+#define apr_dbd_pselect faulty_pselect
 #include "../../src/httpd/pwk_database.c"
 #undef apr_dbd_pquery
+#undef apr_dbd_pselect
 #include "../../src/httpd/pwk_ledger.c"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -100,6 +104,9 @@ static void say(const char *format, ...)
     va_start(list, format);
     vsnprintf(line + len, sizeof(history.text[0]) - (size_t)len, format, list);
     va_end(list);
+    if (getenv("PWK_MONEY_STORY")) {
+        printf("# %s\n", line);
+    }
     history.count++;
 }
 
@@ -169,7 +176,7 @@ static pwk_ledger *ledgers[HOSTS], *witness;
 static const apr_dbd_driver_t *raw_driver;
 static apr_dbd_t *raw;
 static struct {
-    int fail, executed; /* the next writes fail, after they were done or not */
+    int fail, executed; /* so many statements fail; a write after it was done, or before */
     int complaints, expected;
     char words[300];
 } trouble;
@@ -187,6 +194,17 @@ static int faulty_pquery(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd_
         apr_dbd_pquery(driver, p, handle, n, prepared, count, values);
     }
     *n = 1; /* an old count, as the drivers leave one */
+    return 5;
+}
+
+static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd_t *handle, apr_dbd_results_t **results,
+                          apr_dbd_prepared_t *prepared, int random, int count, const char **values)
+{
+    if (!trouble.fail) {
+        return apr_dbd_pselect(driver, p, handle, results, prepared, random, count, values);
+    }
+    trouble.fail--;
+    trouble.expected = 1;
     return 5;
 }
 
@@ -303,11 +321,12 @@ typedef struct book {
     /* the row */
     int exists;
     pwk_purchase_state state;
-    int has_session, negatives;
+    int negatives;
+    const char *session;
     apr_time_t claimed, due, grant_from, grant_until;
     char token_hash[2 * SHA256_DIGEST_LENGTH + 1];
     /* what was asked and answered */
-    apr_time_t asked;    /* when whoever claimed it had read the products */
+    apr_time_t asked;    /* when whoever claimed it read the products, in the time of the world */
     int posts;           /* orders that left a host */
     int answers_without; /* complete lists without it */
     unsigned counted_at; /* the step of the last reading that counted */
@@ -333,6 +352,8 @@ static struct {
     int late_count;
     /* this seed's world */
     int every_order_charges, no_scope, calm; /* calm: no trouble any more, everything is to come to its end */
+    int crowded;                             /* two readers buy what soon ends, over and over */
+    int crowd;                               /* requests at once, mostly */
     int slow, offline;                       /* requests are often overtaken by time; orders often do not leave */
     int looks_early;                         /* orders are looked for while they may still be under way */
     apr_time_t list_gone_until, calm_since;
@@ -375,7 +396,7 @@ struct actor {
     pwk_purchase row, running;
     pwk_purchase *at; /* what is looked at */
     unsigned read_at; /* the step in which that was read */
-    apr_time_t now, asked, sent, give_up;
+    apr_time_t now, asked, truly_asked, sent, give_up;
     int rounds, tries;
     klarna_token *token;
     klarna_session *session;
@@ -528,7 +549,11 @@ static apr_time_t when_shown(const book *b)
     apr_time_t at = b->grant_from > the_time + S(10) ? b->grant_from : the_time;
     unsigned dice_now = roll(100);
 
-    return dice_now < 45 ? at : dice_now < 75 ? at + S(roll(900)) : dice_now < 93 ? at + S(roll(20 * 3600)) : 0;
+    return world.crowded   ? at + S(roll(120))
+           : dice_now < 45 ? at
+           : dice_now < 75 ? at + S(roll(900))
+           : dice_now < 93 ? at + S(roll(20 * 3600))
+                           : 0;
 }
 
 /* Klarna's and Payway's rules. 0: refused. */
@@ -558,8 +583,7 @@ static int act(book *b, klarna_token *token, klarna_session *session)
     for (int i = 0; i < world.books->nelts; i++) {
         const book *other = book_at(i);
         if (other != b && other->charges && !strcmp(other->account, b->account) && !strcmp(other->products, b->products)
-            && (b->claimed < other->grant_until
-                || (other->shown && other->shown <= b->asked && b->asked < other->ends))) {
+            && (other->shown ? b->asked < other->ends : b->claimed < other->grant_until)) {
             VIOLATED("INV-7: purchase %d buys again what purchase %d (%s) gave", b->number, other->number,
                      pwk_purchase_word(other->state));
         }
@@ -788,7 +812,7 @@ static void check_open(const actor *a, apr_time_t now)
 {
     for (int i = 0; i < world.books->nelts; i++) {
         const book *b = book_at(i);
-        if (!b->charges || strcmp(b->account, a->account) || is_shown_by_payway(b) || now < b->grant_from
+        if (!b->charges || strcmp(b->account, a->account) || (b->shown && the_time >= b->shown) || now < b->grant_from
             || now >= b->grant_until || (b->state == PWK_PURCHASE_PLACING && now <= b->due)
             || b->state == PWK_PURCHASE_MANUAL) {
             continue;
@@ -808,6 +832,9 @@ static void note_shown(actor *a, pwk_purchase *purchase, apr_time_t now)
     if (pwk_ledger_note_shown(ledger_of(a), purchase->id, now, a->pool) == APR_SUCCESS
         && purchase->state == PWK_PURCHASE_PLACED) {
         tally.shown += moved(a, purchase, PWK_EVENT_SHOWN, now) == APR_SUCCESS;
+        if (world.crowded) {
+            book_of(purchase->id)->ends = the_time + S(roll(600));
+        }
     }
 }
 
@@ -886,7 +913,7 @@ static const char *date_in(int days, apr_time_t now, apr_pool_t *p)
 
 static void buy(actor *a)
 {
-    size_t which = chance(60) ? 0 : roll(COUNT(offers));
+    size_t which = chance(60) ? 0 : roll(world.crowded ? 3 : COUNT(offers));
     apr_time_t now = clock_of(a);
 
     a->row = (pwk_purchase){
@@ -944,6 +971,7 @@ static book *open_book(const pwk_purchase *purchase)
     book *b = apr_pcalloc(run_pool, sizeof(*b));
 
     b->id = apr_pstrdup(run_pool, purchase->id);
+    b->session = "";
     b->account = purchase->account;
     b->products = purchase->products;
     b->number = world.books->nelts + 1;
@@ -1068,6 +1096,9 @@ static void auth(actor *a)
 static void auth_prepare(actor *a)
 {
     a->next = a->row.state == PWK_PURCHASE_CREATED && *a->row.session ? auth_products : NULL;
+    if (!a->next && a->browser->page == a->page && chance(60)) {
+        a->browser->page = NULL; /* the page says how it stands: the reader goes elsewhere */
+    }
 }
 
 /* APR_SUCCESS: the reader has it, or will have. */
@@ -1091,6 +1122,7 @@ static void auth_products(actor *a)
     int pending;
 
     a->asked = clock_of(a);
+    a->truly_asked = the_time;
     a->next = NULL;
     if (!visit(a)) {
         return;
@@ -1121,7 +1153,7 @@ static void auth_claim(actor *a)
     told(a, "purchase %d of reader %s: claim with %s: %s", b->number, a->account, a->token->text, said(rv));
     a->next = rv == APR_SUCCESS ? auth_check : NULL;
     if (rv == APR_SUCCESS) {
-        b->asked = a->asked;
+        b->asked = a->truly_asked;
     }
     if (rv == APR_EBUSY) {
         if (!strcmp(other.token_hash, a->row.token_hash)) {
@@ -1207,12 +1239,24 @@ static pwk_payway_answer spoken_answer(const spoken *of)
 }
 #define ONE_OF(table) spoken_answer(&(table)[roll(COUNT(table))])
 
+/* The row as a connection of its own sees it, which has no trouble. */
+static apr_status_t witnessed(pwk_purchase *row, const char *id)
+{
+    int fail = trouble.fail;
+    apr_status_t rv;
+
+    trouble.fail = 0;
+    rv = pwk_ledger_read(row, witness, id, step_pool);
+    trouble.fail = fail;
+    return rv;
+}
+
 /* The order leaves the host: what must hold now is asked of a connection of its own. */
 static void check_post(book *b, klarna_token *token, klarna_session *session)
 {
     pwk_purchase row;
 
-    assert_int_equal(pwk_ledger_read(&row, witness, b->id, step_pool), APR_SUCCESS);
+    assert_int_equal(witnessed(&row, b->id), APR_SUCCESS);
     if (row.state == PWK_PURCHASE_CREATED || row.state == PWK_PURCHASE_EXPIRED
         || strcmp(row.token_hash, hash_of(token->text, step_pool)) != 0) {
         VIOLATED("INV-4: the order of purchase %d leaves while its row says %s", b->number,
@@ -1254,7 +1298,7 @@ static void auth_send(actor *a)
         pwk_order_place_request(&a->row, &sale, a->row.session + strlen("sealed "), &authorization, a->pool);
     klarna_session *session;
     book *b = read_post(&session, a, &request);
-    unsigned fate = world.calm ? 99 : roll(100);
+    unsigned fate = world.calm || (world.crowded && chance(80)) ? 99 : roll(100);
     const char *words = "answered";
 
     a->unsent = a->cut = 0;
@@ -1446,10 +1490,10 @@ static void check_one_at_a_time(void)
 static void check_row(book *b, const actor *by)
 {
     pwk_purchase row;
-    apr_status_t rv = pwk_ledger_read(&row, witness, b->id, step_pool);
+    apr_status_t rv = witnessed(&row, b->id);
 
     if (rv == APR_NOTFOUND) {
-        if (b->exists && (b->state != PWK_PURCHASE_CREATED || b->has_session || b->posts)) {
+        if (b->exists && (b->state != PWK_PURCHASE_CREATED || *b->session || b->posts)) {
             VIOLATED("INV-5: purchase %d (%s) has disappeared", b->number, pwk_purchase_word(b->state));
         }
         b->exists = 0;
@@ -1460,13 +1504,18 @@ static void check_row(book *b, const actor *by)
         check_move(b, &row);
         check_one_at_a_time();
     }
+    if (*b->session && strcmp(b->session, row.session) != 0) {
+        VIOLATED("INV-2: purchase %d gets another session than the one that the reader sees", b->number);
+    }
     check_negatives(b, &row, by);
     if (strlen(row.token_hash) != (row.state == PWK_PURCHASE_CREATED || !row.claimed ? 0 : sizeof(b->token_hash) - 1)) {
         VIOLATED("INV-9: purchase %d holds '%s' for a token's hash", b->number, row.token_hash);
     }
     b->exists = 1;
     b->state = row.state;
-    b->has_session = *row.session != '\0';
+    if (strcmp(b->session, row.session) != 0) {
+        b->session = apr_pstrdup(run_pool, row.session);
+    }
     b->negatives = row.negatives;
     b->claimed = row.claimed;
     b->due = row.due;
@@ -1477,9 +1526,6 @@ static void check_row(book *b, const actor *by)
 
 static void check_step(const actor *by)
 {
-    int fail = trouble.fail;
-
-    trouble.fail = 0;
     for (int i = 0; i < touched.count; i++) {
         check_row(touched.of[i], by);
     }
@@ -1487,7 +1533,6 @@ static void check_step(const actor *by)
         VIOLATED("the ledger complains of nothing that was done to it: %s", trouble.words);
     }
     trouble.complaints = trouble.expected = 0;
-    trouble.fail = fail;
     touched.count = 0;
     apr_pool_clear(step_pool);
 }
@@ -1539,7 +1584,7 @@ static actor *engage(next_step *first, struct browser *browser)
 static struct browser *some_browser(void)
 {
     if (!world.pressed || chance(60)) {
-        world.pressed = &browsers[roll(COUNT(browsers))];
+        world.pressed = &browsers[roll(world.crowded ? 2 * BROWSERS : COUNT(browsers))];
     }
     return world.pressed;
 }
@@ -1687,7 +1732,7 @@ static void some_time_passes(void)
 
     pass(span);
     say("%ld s pass", (long)apr_time_sec(span));
-    if (chance(1)) {
+    if (!world.crowded && chance(1)) {
         world.list_gone_until = the_time + HOURS(roll(60));
         say("Payway's list of orders is gone for %ld s", (long)apr_time_sec(world.list_gone_until - the_time));
     }
@@ -1695,7 +1740,10 @@ static void some_time_passes(void)
 
 static void advance(actor *a)
 {
-    trouble.fail = !world.calm && roll(400) == 0 ? 1 + (int)roll(2) * 3 : 0;
+    static const int lengths[] = {1, 2, 4, 8};
+    unsigned rare = a->next == auth_commit ? 25 : 300;
+
+    trouble.fail = !world.calm && roll(rare) == 0 ? lengths[roll(COUNT(lengths))] : 0;
     trouble.executed = chance(50);
     a->next(a);
     trouble.fail = 0;
@@ -1704,31 +1752,34 @@ static void advance(actor *a)
 
 static void take_step(void)
 {
-    unsigned which = roll(1000);
-    actor *a;
+    unsigned which = roll(1000), time = world.slow ? 140 : 45;
+    int busy = 0;
 
+    for (int i = 0; i < ACTORS; i++) {
+        busy += actors[i].next != NULL;
+    }
     step_number++;
-    if (world.slow && which < 100) {
+    if (which < time) {
         some_time_passes();
-    } else if (which < 780 && (a = busy_actor()) != NULL) {
-        advance(a);
-    } else if (which < 870) {
-        start_request();
-    } else if (which < 905) {
-        start_look();
-    } else if (which < 930) {
-        a = engage(visit_alone, some_browser());
+    } else if (which < time + 13) {
+        if (!world.crowded || chance(25)) {
+            crash(busy_actor());
+        }
+    } else if (which < time + 15) {
+        crash_host();
+    } else if (which < time + 23) {
+        operator();
+    } else if (which < time + 50) {
+        actor *a = engage(visit_alone, some_browser());
         if (a) {
             advance(a);
         }
-    } else if (which < 975) {
-        some_time_passes();
-    } else if (which < 988) {
-        crash(busy_actor());
-    } else if (which < 990) {
-        crash_host();
+    } else if (busy && (busy >= world.crowd || chance(70))) {
+        advance(busy_actor());
+    } else if (chance(70)) {
+        start_request();
     } else {
-        operator();
+        start_look();
     }
     check_step(NULL);
 }
@@ -1752,7 +1803,9 @@ static void begin_world(uint64_t its_seed)
     world.by_id = apr_hash_make(run_pool);
     world.every_order_charges = its_seed % 2 != 0;
     world.looks_early = its_seed / 2 % 2 != 0;
-    world.slow = its_seed / 4 % 3 == 0;
+    world.crowded = its_seed / 4 % 4 == 2;
+    world.crowd = world.crowded ? 8 : 2 + (int)(its_seed % 9);
+    world.slow = !world.crowded && its_seed / 4 % 3 == 0;
     world.offline = its_seed / 4 % 4 == 1;
     world.no_scope = its_seed % 8 == 6 || its_seed % 8 == 5;
     for (int i = 0; i < HOSTS; i++) {
