@@ -39,7 +39,7 @@
 #define PWK_SECRET_MIN 32           /* bytes of PaywayCryptoKey */
 #define PWK_SEAL_DAYS_MAX 31        /* days that a sealed string can be opened, whatever is in it */
 
-#define PWK_CLOCK_LEEWAY_S 120                  /* clocks of our own hosts: how far ahead another's midnight may be */
+#define PWK_CLOCK_LEEWAY_S 120                  /* clocks of our own hosts: how far one may be ahead of another */
 #define PWK_READER_LIFE_S (30 * 24 * 3600)      /* the reader's cookie */
 #define PWK_LOGIN_LIFE_S 600                    /* a login under way */
 #define PWK_SALE_LIFE_S (24 * 3600)             /* a wall left open in a tab */

@@ -1183,11 +1183,12 @@ static void commit_with(actor *a, pwk_purchase_event event)
 static void auth_check(actor *a)
 {
     pwk_purchase other;
-    apr_status_t rv = pwk_ledger_finished(&other, ledger_of(a), &a->row, a->asked, a->pool);
+    apr_status_t rv = pwk_ledger_finished(&other, ledger_of(a), &a->row, a->asked - S(PWK_CLOCK_LEEWAY_S), a->pool);
     int pending;
 
     if (rv == APR_SUCCESS) {
         tally.checked_again++;
+        book_of(a->row.id)->asked = the_time;
         rv = visit(a) ? find_products(a, &pending) : APR_EGENERAL;
     }
     a->next = auth_send;
