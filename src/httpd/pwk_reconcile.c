@@ -38,6 +38,16 @@ static int is_shown(const pwk_site *site, const pwk_purchase *purchase, apr_pool
     return result.outcome == PWK_OK && pwk_grants_has_all(codes, pwk_grants_products(purchase, p));
 }
 
+/* Whether nothing else can have given the products: an order that never left, and another purchase that went through between the
+ * reading of the products and its claim, look the same. */
+static int is_alone(const pwk_site *site, const pwk_purchase *purchase, apr_pool_t *p)
+{
+    pwk_purchase other;
+    return pwk_ledger_finished(&other, site->ledger, purchase,
+                               purchase->created - apr_time_from_sec(PWK_CLOCK_LEEWAY_S), p)
+           == APR_NOTFOUND;
+}
+
 /* A complete list without the order is a reading, not yet a proof: Payway may book late, Klarna's authorization could still
  * be used, and products that are there say otherwise. */
 static void absent(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
@@ -103,7 +113,7 @@ static void search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now,
         absent(site, purchase, now, p);
     } else if (result.outcome == PWK_UNAVAILABLE) {
         pwk_account_complain(site, &result, "searching for an order", p);
-    } else if (is_shown(site, purchase, p)) {
+    } else if (is_shown(site, purchase, p) && is_alone(site, purchase, p)) {
         /* Without a list of orders that can be read, the products say enough to end the waiting. */
         found(site, purchase, "", now, p);
     }

@@ -741,6 +741,7 @@ static void look_list(actor *a)
     pwk_order_search all;
     pwk_result result = pwk_order_read_list(&all, a->at->id, &answer, a->pool);
     apr_array_header_t *has;
+    pwk_purchase other;
 
     a->next = look_give_up;
     a->order_id = "";
@@ -756,7 +757,9 @@ static void look_list(actor *a)
             a->next = look_absent;
         }
     } else if (result.outcome != PWK_UNAVAILABLE && a->at->state == PWK_PURCHASE_UNKNOWN
-               && ask_products(&has, a->at->account, a->pool) && has_all(has, a->at->products)) {
+               && ask_products(&has, a->at->account, a->pool) && has_all(has, a->at->products)
+               && pwk_ledger_finished(&other, ledger_of(a), a->at, a->at->created - S(PWK_CLOCK_LEEWAY_S), a->pool)
+                      == APR_NOTFOUND) {
         a->next = look_found;
     }
 }
