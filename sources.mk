@@ -119,6 +119,7 @@ unit_tests = \
 	t/unit/json \
 	t/unit/klarna \
 	t/unit/ledger \
+	t/unit/money \
 	t/unit/offer \
 	t/unit/order \
 	t/unit/outcome \
