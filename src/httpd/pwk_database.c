@@ -22,10 +22,10 @@ enum {
 #define CLOSE_TIMEOUT apr_time_from_sec(5)
 /* Longer than statement_timeout, which ends a statement for a reason that the server gives. */
 #define PATIENCE apr_time_from_sec(4)
-/* A server that was waited for in vain, and for how long it is left alone then; what fails sooner than LATE costs
- * nobody anything to try. */
+/* A server that was waited for in vain: for how long it is left alone then, and when that tells nothing any more. What
+ * fails sooner than LATE costs nobody anything to try. */
 #define LATE apr_time_from_msec(500)
-enum { LEFT_ALONE_TENTHS = 20 };
+enum { LEFT_ALONE_TENTHS = 20, FORGOTTEN_TENTHS = 100 };
 
 /* A connection, or the place of one: opened by whoever takes it and finds it closed, outside the list's lock, and
  * closed after any error, which also ends a statement that a restarted server or a changed schema made useless. So an
@@ -107,14 +107,16 @@ apr_status_t pwk_database_forget(pwk_database_call *call, apr_status_t rv)
 
 /* --- a server that does not answer --- */
 
-static apr_uint32_t tenths(void)
+static const char SILENT[] = "it did not answer a moment ago";
+
+static apr_uint32_t tenths(apr_time_t at)
 {
-    return (apr_uint32_t)(apr_time_now() / apr_time_from_msec(100)) | 1;
+    return (apr_uint32_t)(at / apr_time_from_msec(100)) | 1;
 }
 
 static void note_silent(pwk_database *database)
 {
-    apr_atomic_set32(&database->silent, tenths());
+    apr_atomic_set32(&database->silent, tenths(apr_time_now()));
 }
 
 static void note_answer(pwk_database *database)
@@ -127,8 +129,16 @@ static void note_answer(pwk_database *database)
  * not hold a thread for each reader. */
 static int is_silent(pwk_database *database)
 {
-    apr_uint32_t since = apr_atomic_read32(&database->silent), now = tenths();
-    return since && (now - since < LEFT_ALONE_TENTHS || apr_atomic_cas32(&database->silent, now, since) != since);
+    apr_uint32_t since = apr_atomic_read32(&database->silent), now = tenths(apr_time_now()), age = now - since;
+    return since && age < FORGOTTEN_TENTHS
+           && (age < LEFT_ALONE_TENTHS || apr_atomic_cas32(&database->silent, now, since) != since);
+}
+
+/* Whether that was found out while a call waited for its connection. */
+static int fell_silent(pwk_database *database, apr_time_t begun)
+{
+    apr_uint32_t since = apr_atomic_read32(&database->silent);
+    return since && (apr_int32_t)(since - tenths(begun)) > 0;
 }
 
 static apr_status_t note_cut(pwk_database_call *call, const char *doing)
@@ -317,11 +327,16 @@ apr_status_t pwk_database_start(pwk_database_call *call, pwk_database *database,
 {
     void *taken = NULL;
     const char *not_now = apr_atomic_read32(&database->closed) ? "this process is ending"
-                          : is_silent(database)                ? "it did not answer a moment ago"
+                          : is_silent(database)                ? SILENT
                                                                : NULL;
     apr_status_t rv;
     *call = (pwk_database_call){.database = database, .p = p, .begun = apr_time_now()};
     rv = not_now ? APR_EGENERAL : apr_reslist_acquire(database->connections, &taken);
+    if (rv == APR_SUCCESS && fell_silent(database, call->begun)) {
+        apr_reslist_release(database->connections, taken);
+        not_now = SILENT;
+        rv = APR_EGENERAL;
+    }
     call->on = rv == APR_SUCCESS ? taken : NULL;
     if (rv == APR_SUCCESS)
         return rv;

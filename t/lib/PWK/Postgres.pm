@@ -88,6 +88,7 @@ sub params ($self, %change) {
 # -- looking
 
 sub _client ($self, $program, $database, @more) {
+    local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
     local $ENV{PGPASSWORD} = $self->{password}{postgres};
     local $ENV{PGCONNECT_TIMEOUT} = 5;
     open my $out, '-|', "$self->{bin}/$program", '-h', '127.0.0.1', '-p', $self->{port}, '-U', 'postgres', '-d', $database, @more
@@ -159,7 +160,8 @@ sub resume ($self) {
     close $in;
     @$self{qw(keeper lifeline)} = ($pid, $out);
     my $end = time + START_SECONDS;
-    until ($self->_postmaster && eval { local *STDERR; open STDERR, '>', '/dev/null'; $self->sql('SELECT 1', 'postgres') }) {
+    local $?;
+    until ($self->_postmaster && !system "$self->{bin}/pg_isready", '-q', '-h', '127.0.0.1', '-p', $self->{port}) {
         croak 'PostgreSQL did not start: ' . PWK::Server::slurp("$self->{root}/log") if time > $end;
         sleep 0.05;
     }
