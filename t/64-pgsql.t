@@ -19,7 +19,7 @@ my $MPM      = ($ENV{PWK_MPM} // 'event') eq 'prefork' ? "StartServers 8\nMaxReq
 my $postgres = PWK::Postgres->start;
 my $LEDGER   = "PaywayOrderTimeout 8s\nPaywayTimeout 5s\nPaywayLedger pgsql \"\@POSTGRES\@\"\n";
 my ($sim, $one) = paywall(sells => 1, start => 0, config => $MPM, directives => $LEDGER, vars => {POSTGRES => $postgres->params});
-# The second host of the same site: its name, its key, its database.
+# The second host of the same site: its name, its key, its database, whose password it reads from a file.
 my $two = PWK::Server->new(
     docroot => {map { ($_ => PWK::Server::slurp($one->path("docroot/$_"))) } qw(index.html premium/a.html)},
     config  => "PaywayCache shmcb:\@RUN\@/payway(1048576)\n$MPM",
@@ -27,6 +27,9 @@ my $two = PWK::Server->new(
     secrets => {map { ($_ => PWK::Server::slurp($one->path("secrets/$_"))) } qw(key client)},
     vars    => {%{$one->{vars}}, URL => $one->url},
 );
+my $passfile = $two->file('run/pgpass', join(':', '127.0.0.1', $postgres->port, '*', 'payway', $postgres->password) . "\n", 0600);
+if (my ($user) = PWK::Server::server_user()) { chown((getpwnam $user)[2, 3], $passfile) }
+$two->vars(POSTGRES => $postgres->params(password => undef, passfile => $passfile));
 # What a host may say of a database that is out of order, and of an order that it looks for.
 $_->allow_log(qr/PWK0141/, qr/PWK0146/, qr/PWK0155/) for $one, $two;
 my $n = 0;
