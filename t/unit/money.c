@@ -39,6 +39,7 @@ static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd
 #define apr_dbd_pquery faulty_pquery
 #define apr_dbd_pselect faulty_pselect
 #include "../../src/httpd/pwk_database.c"
+#include "../../src/httpd/pwk_guard.c"
 #undef apr_dbd_pquery
 #undef apr_dbd_pselect
 #include "../../src/httpd/pwk_ledger.c"
