@@ -5,6 +5,7 @@
 #include <apr_fnmatch.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool_options.h"
@@ -57,6 +58,11 @@ static int take_ledger(reading *r, const char *arguments, const char *path, int 
     return TOOL_OK;
 }
 
+static int by_name(const void *one, const void *other)
+{
+    return strcmp(*(const char *const *)one, *(const char *const *)other);
+}
+
 /* A file, all files of a directory, or a pattern in the last part of a path. One that is not there is httpd's matter. */
 static int take_include(reading *r, const char *pattern, int depth)
 {
@@ -77,6 +83,7 @@ static int take_include(reading *r, const char *pattern, int depth)
     if (apr_match_glob(path, &names, r->p) != APR_SUCCESS)
         return TOOL_OK;
     dir = apr_pstrmemdup(r->p, path, (apr_size_t)(strrchr(path, '/') - path + 1));
+    qsort(names->elts, (size_t)names->nelts, sizeof(const char *), by_name);
     for (int i = 0; i < names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(names, i, const char *);
         if (*name != '.' && take_include(r, apr_pstrcat(r->p, dir, name, NULL), depth) != TOOL_OK)

@@ -8,8 +8,17 @@
 
 #define NUMBERS(X)                                                                                                     \
     X(trial)                                                                                                           \
-    X(created) X(changed) X(expires) X(claimed) X(due) X(grant_from) X(grant_until) X(looked) X(negatives) X(shown)    \
-        X(next_look)
+    X(created)                                                                                                         \
+    X(changed)                                                                                                         \
+    X(expires)                                                                                                         \
+    X(claimed)                                                                                                         \
+    X(due)                                                                                                             \
+    X(grant_from)                                                                                                      \
+    X(grant_until)                                                                                                     \
+    X(looked)                                                                                                          \
+    X(negatives)                                                                                                       \
+    X(shown)                                                                                                           \
+    X(next_look)
 #define COLUMN(name) ", " #name
 #define NAME(name) #name,
 
@@ -28,8 +37,9 @@ static const char *const statements[TOOL_STATEMENTS] = {
     [TOOL_TWICE_TOKEN] = TWICE("token_hash", "token_hash <> ''"),
     [TOOL_TWICE_RUNNING] =
         TWICE("organisation, environment, account", "state IN ('placing', 'unknown', 'manual', 'placed')"),
-    [TOOL_OTHER_ORDER] = "SELECT id FROM payway_purchase WHERE organisation = %s AND environment = %s AND order_id = %s"
-                         " AND id <> %s LIMIT 1",
+    [TOOL_OTHER_ORDER] =
+        ("SELECT id FROM payway_purchase WHERE organisation = %s AND environment = %s AND order_id = %s"
+         " AND id <> %s LIMIT 1"),
     [TOOL_INTEGRITY] = "PRAGMA integrity_check(20)",
 };
 

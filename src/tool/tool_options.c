@@ -40,6 +40,7 @@ int tool_complain(int status, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     fputs("payway-klarna: ", stderr);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it was, two lines above */
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -127,7 +128,7 @@ int tool_options_states(unsigned *states, const tool_request *request, unsigned 
                 word);
         *states |= 1U << state;
     }
-    return *states ? TOOL_OK : tool_misused(request, "--state names none");
+    return *states || !given ? TOOL_OK : tool_misused(request, "--state names none");
 }
 
 /* A number of digits alone; -1: it is none. */

@@ -71,7 +71,7 @@ static int has_odd_times(const pwk_purchase *r, apr_time_t now)
 {
     (void)now;
     return !r->created || r->changed < r->created || (r->claimed && r->claimed < r->created)
-           || (r->claimed && r->due < r->claimed) || r->grant_until < r->grant_from;
+           || (r->claimed && r->due && r->due < r->claimed) || r->grant_until < r->grant_from;
 }
 
 static int is_from_the_future(const pwk_purchase *r, apr_time_t now)
@@ -94,7 +94,7 @@ static int has_bad_facts(const pwk_purchase *r, apr_time_t now)
 
 static int is_overdue(const pwk_purchase *r, apr_time_t now)
 {
-    return r->state == PWK_PURCHASE_PLACING && before(r->due, now, PLACING_LATE_S);
+    return r->state == PWK_PURCHASE_PLACING && r->due && before(r->due, now, PLACING_LATE_S);
 }
 
 static int is_old_unknown(const pwk_purchase *r, apr_time_t now)
