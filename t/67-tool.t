@@ -527,12 +527,12 @@ subtest 'which ledger' => sub {
 
     for my $params ("host=127.0.0.1 port=1 user=u password=$password", qq{"host=127.0.0.1 port=1 user=u password='$password"},
         "postgresql://u:$password\@127.0.0.1:1/x", "postgresql://u:$password\@\@127.0.0.1:1/x", "postgresql://u:$password?\@127.0.0.1:1/x",
-        "host=127.0.0.1 port=1 $password", "$password", "postgresql://127.0.0.1:1/x?password=$password\@x", "host=$password\@h port=1") {
+        "host=127.0.0.1 port=1 $password", "$password", "postgresql://127.0.0.1:1/x?password=$password\@x") {
         for my $way ([{env => {PAYWAY_LEDGER => "pgsql $params"}}, @count], [@count, '--ledger', "pgsql $params"]) {
             my ($status, $out, $err) = tool(@$way);
             is "$status|$out", '2|', 'a server that is not there';
-            like $err, qr/\Apayway-klarna: \S/, 'is said to be so';
-            unlike $out . $err, qr/\Q$password\E/, 'without the password' unless $params =~ /\Ahost=\Q$password/;
+            like $err, qr/\Apayway-klarna: pgsql.*: (?:opening the database|loading the driver): \S/, 'is said to be so';
+            unlike $out . $err, qr/\Q$password\E/, 'without the password';
         }
     }
     is +(tool(@count, '--ledger', $_))[0], 2, "\"$_\" is none" for '', 'sqlite3', $LEDGER, "mysql $LEDGER", "sqlite3 $LEDGER more";

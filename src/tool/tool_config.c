@@ -47,7 +47,7 @@ static int take_ledger(reading *r, const char *arguments, const char *path, int 
     if (strstr(arguments, "${"))
         return tool_complain(TOOL_TROUBLE, "%s:%d: PaywayLedger with a variable: name the ledger by --ledger", path,
                              number);
-    if (!tool_source_parse(&source, arguments, r->root, r->p))
+    if (!tool_source_parse(&source, arguments, r->root, 0, r->p))
         return tool_complain(TOOL_TROUBLE, "%s:%d: this PaywayLedger cannot be read", path, number);
     for (int i = 0; i < r->ledgers->nelts; i++) {
         const tool_source *other = &APR_ARRAY_IDX(r->ledgers, i, tool_source);

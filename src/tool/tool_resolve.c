@@ -105,8 +105,11 @@ static void say(const pwk_purchase *purchase, pwk_purchase_state from, pwk_purch
         printf(", order %s", tool_print_clean(purchase->order_id, p));
     printf("\nnote: %s\n", tool_print_clean(purchase->note, p));
     if (to == PWK_PURCHASE_PLACED)
-        printf("It opens its products until %s, or from when Payway shows them; then account %s can buy again.\n",
-               tool_print_time(purchase->grant_until, p), tool_print_clean(purchase->account, p));
+        printf("Its products are open from %s to %s, whether Payway shows them or not.\nWhen Payway shows them, or "
+               "after that, "
+               "account %s can buy again.\n",
+               tool_print_time(purchase->grant_from, p), tool_print_time(purchase->grant_until, p),
+               tool_print_clean(purchase->account, p));
     else
         printf("Account %s can buy again.\n", tool_print_clean(purchase->account, p));
 }

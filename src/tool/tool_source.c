@@ -20,11 +20,15 @@ static int is_file(const tool_source *source)
     return !strcmp(source->driver, "sqlite3");
 }
 
-int tool_source_parse(tool_source *source, const char *text, const char *root, apr_pool_t *p)
+int tool_source_parse(tool_source *source, const char *text, const char *root, int bare, apr_pool_t *p)
 {
     char *path;
     source->driver = tool_config_word(&text, p);
-    source->params = tool_config_word(&text, p);
+    if (bare && *text != '"' && *text != '\'') {
+        source->params = text;
+        text = "";
+    } else
+        source->params = tool_config_word(&text, p);
     if ((!is_file(source) && strcmp(source->driver, "pgsql")) || !*source->params || *text)
         return 0;
     if (is_file(source)) {
@@ -41,7 +45,7 @@ static int take(tool_source *source, const char *text, const char *origin, const
     char *here;
     if (apr_filepath_get(&here, 0, request->p) != APR_SUCCESS)
         here = "/";
-    return tool_source_parse(source, text, here, request->p)
+    return tool_source_parse(source, text, here, 1, request->p)
                ? TOOL_OK
                : tool_misused(request,
                               "%s is no ledger: 'sqlite3 /var/lib/payway_klarna/ledger.db' or 'pgsql \"host=... "

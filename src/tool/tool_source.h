@@ -19,7 +19,8 @@ const char *tool_source_name(const tool_source *source, apr_pool_t *p);
  * for good: the files that SQLite puts beside it have to be httpd's. TOOL_TROUBLE: it was said what is wrong. */
 int tool_source_enter(const tool_source *source, apr_pool_t *p);
 
-/* "sqlite3 PATH" taken apart, with `root` before a path that is not absolute. 0: it is none. */
-int tool_source_parse(tool_source *source, const char *text, const char *root, apr_pool_t *p);
+/* "sqlite3 PATH" taken apart, with `root` before a path that is not absolute. `bare`: the parameters need no quotes around
+ * them. 0: it is none. */
+int tool_source_parse(tool_source *source, const char *text, const char *root, int bare, apr_pool_t *p);
 
 #endif

@@ -130,7 +130,7 @@ static int has_order_though_failed(const pwk_purchase *r, apr_time_t now)
     return tool_purchase_has_order(r);
 }
 
-#define SHOW "payway-klarna ledger show it"
+#define SHOW "payway-klarna ledger show " /* … its id */
 #define RUNS "does httpd run, and with mod_watchdog?"
 #define DAMAGE "nothing of the module writes that: restore a backup, or show it to whoever knows the module"
 
@@ -141,7 +141,7 @@ static const struct {
     {is_manual, "manual", "waits for an operator", SHOW},
     {has_order_though_failed, "order_exists", "failed, and Payway has an order of it", SHOW},
     {is_overdue, "overdue", "placing, and nobody has looked after its time", RUNS},
-    {is_old_unknown, "old_unknown", "unknown for more than two days", RUNS " Else " SHOW},
+    {is_old_unknown, "old_unknown", "unknown for more than two days", RUNS " Else: " SHOW},
     {is_old_placed, "old_placed", "placed for more than a day, and not confirmed", RUNS},
     {is_forgotten, "forgotten", "nobody has looked at it when it was time", RUNS},
     {has_bad_id, "bad_id", "its id is none", DAMAGE},
@@ -158,8 +158,12 @@ static void check(void *context, const pwk_purchase *purchase, apr_pool_t *page)
     verifying *v = context;
     (void)page;
     for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
-        if (checks[i].is(purchase, v->now))
-            found(v, purchase->id, checks[i].word, checks[i].what, checks[i].todo);
+        const char *todo = checks[i].todo;
+        if (!checks[i].is(purchase, v->now))
+            continue;
+        if (todo[strlen(todo) - 1] == ' ')
+            todo = apr_pstrcat(v->request->p, todo, purchase->id, NULL);
+        found(v, purchase->id, checks[i].word, checks[i].what, todo);
     }
 }
 
