@@ -6,6 +6,9 @@
 
 #include "tool_source.h"
 
+enum { BUSY = 5 /* SQLite's SQLITE_BUSY */ };
+#define BUSY_TIMEOUT apr_time_from_sec(5)
+
 #define NUMBERS(X)                                                                                                     \
     X(trial)                                                                                                           \
     X(created)                                                                                                         \
@@ -107,6 +110,17 @@ static int check_version(const char *name, const char *version)
     return TOOL_OK;
 }
 
+/* Whoever closes a ledger last, or opens it first, keeps others out for a moment, and this connection does not wait by
+ * itself yet. */
+static int select_version(const apr_dbd_driver_t *driver, apr_dbd_t *handle, apr_dbd_results_t **results, apr_pool_t *p)
+{
+    apr_time_t until = apr_time_now() + BUSY_TIMEOUT;
+    int failed;
+    while ((failed = apr_dbd_select(driver, p, handle, results, VERSION_OF, 1)) == BUSY && apr_time_now() < until)
+        apr_sleep(apr_time_from_msec(20));
+    return failed;
+}
+
 /* Whether that file is a ledger, before pwk_database changes the mode of somebody else's database. */
 static int probe(const char *path, const char *name, apr_pool_t *parent)
 {
@@ -123,7 +137,7 @@ static int probe(const char *path, const char *name, apr_pool_t *parent)
     apr_pool_create(&p, parent);
     if (apr_dbd_open_ex(driver, p, path, &handle, &words) != APR_SUCCESS)
         return tool_complain(TOOL_TROUBLE, "%s cannot be opened: %s", name, words ? words : "no reason is given");
-    failed = apr_dbd_select(driver, p, handle, &results, VERSION_OF, 1);
+    failed = select_version(driver, handle, &results, p);
     if (failed) {
         words = apr_dbd_error(driver, handle, failed);
         if (words && (strstr(words, "payway_schema") || strstr(words, "not a database")))
