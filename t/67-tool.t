@@ -17,6 +17,8 @@ use PWK::Test;
 use POSIX      ();
 use Time::HiRes qw(sleep time);
 
+# A database outlives its pool on purpose (pwk_database).
+$ENV{ASAN_OPTIONS} = join ':', 'detect_leaks=0', $ENV{ASAN_OPTIONS} // ();
 my $BUILT = "$PWK::Server::BUILDDIR/payway-klarna";
 -x $BUILT or die "$BUILT is not there: run make first\n";
 
@@ -57,7 +59,6 @@ sub tool (@words) {
     if (!$pid) {
         delete @ENV{qw(PAYWAY_LEDGER SUDO_USER)};
         $ENV{$_} = $with{env}{$_} for keys %{$with{env} // {}};
-        $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
         open STDOUT, '>', $with{out} // $out or POSIX::_exit(126);
         open STDERR, '>', $err or POSIX::_exit(126);
         if ($with{as}) {
