@@ -113,6 +113,36 @@ httpd_headers = \
 	src/httpd/pwk_wall.h \
 	src/httpd/pwk_watch.h
 
+# The operator's tool, with what it has in common with the module: of httpd_sources, what knows no header of httpd.
+tool_sources = \
+	src/tool/payway_klarna.c \
+	src/tool/tool_config.c \
+	src/tool/tool_export.c \
+	src/tool/tool_ledger.c \
+	src/tool/tool_list.c \
+	src/tool/tool_open.c \
+	src/tool/tool_options.c \
+	src/tool/tool_print.c \
+	src/tool/tool_purchase.c \
+	src/tool/tool_resolve.c \
+	src/tool/tool_show.c \
+	src/tool/tool_source.c \
+	src/tool/tool_verify.c
+
+tool_headers = \
+	src/tool/tool_config.h \
+	src/tool/tool_ledger.h \
+	src/tool/tool_open.h \
+	src/tool/tool_options.h \
+	src/tool/tool_print.h \
+	src/tool/tool_purchase.h \
+	src/tool/tool_source.h
+
+tool_shared = \
+	src/httpd/pwk_database.c \
+	src/httpd/pwk_guard.c \
+	src/httpd/pwk_ledger.c
+
 # Programs that speak TAP, each from the .c file of its name, linked with core and nothing of httpd.
 unit_tests = \
 	t/unit/config \

@@ -26,9 +26,13 @@ subtest 'sources.mk lists what is there' => sub {
         core_headers  => [files('src/core/*.h')],
         httpd_sources => [files('*.c', 'src/httpd/*.c')],
         httpd_headers => [files('src/httpd/*.h')],
+        tool_sources  => [files('src/tool/*.c')],
+        tool_headers  => [files('src/tool/*.h')],
         unit_tests    => [map {s/\.c\z//r} files('t/unit/*.c')],
         unit_headers  => [files('t/unit/*.h')],
     );
+    my %of_httpd = map { ($_ => 1) } @{$list{httpd_sources}};
+    is_deeply [grep { !$of_httpd{$_} } @{delete $list{tool_shared} // ['no list']}], [], 'tool_shared: of httpd_sources';
     is_deeply [sort @{$list{$_} // []}], [sort @{$tree{$_}}], $_ for sort keys %tree;
     is_deeply [sort keys %list], [sort keys %tree], 'and no other list';
 };

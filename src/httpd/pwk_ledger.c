@@ -7,7 +7,6 @@
 #include "../core/pwk_schedule.h"
 #include "pwk_database.h"
 
-#define SCHEMA_VERSION 2
 #define GRANTING_MAX 32
 #define DUE_MAX 20
 #define LOOK_AHEAD_MAX apr_time_from_sec(3 * 3600)
@@ -105,7 +104,7 @@ static const char *const schema[] = {
     "CREATE INDEX IF NOT EXISTS payway_purchase_account ON payway_purchase (organisation, environment, account)",
     LOOK_INDEX,
     ENDED_INDEX,
-    IS_VERSION(SCHEMA_VERSION),
+    IS_VERSION(PWK_LEDGER_VERSION),
 };
 
 /* What leads from an older version to the next: what is open is looked at once, and scheduled anew then. */
@@ -192,7 +191,7 @@ static const pwk_database_plan plan = {.schema = schema,
                                        .schema_count = sizeof(schema) / sizeof(*schema),
                                        .version_of = "SELECT MAX(version) FROM payway_schema",
                                        .lock = "UPDATE payway_schema SET version = version",
-                                       .version = SCHEMA_VERSION,
+                                       .version = PWK_LEDGER_VERSION,
                                        .upgrades = upgrades,
                                        .upgrade_count = sizeof(upgrades) / sizeof(*upgrades),
                                        .statements = statements,

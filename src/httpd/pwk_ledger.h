@@ -7,6 +7,9 @@
 
 #include "../core/pwk_purchase.h"
 
+/* Of the tables. */
+#define PWK_LEDGER_VERSION 2
+
 typedef struct pwk_ledger pwk_ledger;
 
 /* Told of every failure of the database: `doing` is a literal, `detail` the driver's words, bounded. */
