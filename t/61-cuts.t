@@ -4,6 +4,8 @@
 # answer come back, by FIN and by RST in turn, by both at the ends and between head and body; with a Payway as Klarna's, and
 # with one that charges for every order that it hears. Whatever it is: sent once, charged once at most; whoever was charged
 # reads, and has the order; what was not charged is never placed by itself, and may be bought again after an hour.
+#
+# PWK_CUTS=20 takes every twentieth byte alone, for a quick look.
 
 use v5.36;
 use FindBin;
@@ -15,6 +17,7 @@ use PWK::Workers ();
 use Time::HiRes  qw(time);
 
 my $WORKERS = 4;
+my $STEP    = $ENV{PWK_CUTS} // 1;
 my $SHOWN   = 5;    # failures of one kind that are told of
 
 my $shop = PWK::Shop->open(directives => "PaywayTimeout 20s\nPaywayOrderTimeout 20s\nPaywayRefreshInterval 1h\n");
@@ -80,7 +83,7 @@ sub cases () {
     my @cases;
     for my $side (qw(request response)) {
         my $last = $seen->{$side} + ($side eq 'response' ? 2 : 0);
-        push @cases, map { {side => $side, at => $_, how => $_ % 2 ? 'rst' : 'fin'} } 0 .. $last;
+        push @cases, map { {side => $side, at => $_, how => $_ / $STEP % 2 ? 'rst' : 'fin'} } grep { $_ % $STEP == 0 } 0 .. $last;
         push @cases, map { my $at = $_; map { {side => $side, at => $at, how => $_} } qw(fin rst) } 0, 'head', 'end';
     }
     return @cases;
@@ -113,8 +116,8 @@ for my $check (qw(strict off)) {
         my @charged   = grep { $_->{charged} } @done;
         my @uncharged = grep { !$_->{charged} } @done;
         note sprintf '%d purchases in %.1f s, %d of them charged', scalar @done, time - $began, scalar @charged;
-        cmp_ok scalar(@charged),   '>', 100, 'many were charged';
-        cmp_ok scalar(@uncharged), '>', 100, 'and many were not';
+        cmp_ok scalar(@charged),   '>', 300 / $STEP, 'many were charged';
+        cmp_ok scalar(@uncharged), '>', 300 / $STEP, 'and many were not';
         none_ok('sent once',                              grep { $_->{sent} != 1 || $_->{whole} > 1 } @done);
         none_ok('never charged twice',                    grep { $_->{charged} > 1 } @done);
         none_ok('the browser is led on',                  grep { $_->{status} != 303 } @done);
