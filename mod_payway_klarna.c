@@ -21,7 +21,9 @@
 #include "src/httpd/pwk_protect.h"
 #include "src/httpd/pwk_purchases.h"
 #include "src/httpd/pwk_refresh.h"
+#include "src/httpd/pwk_shared.h"
 #include "src/httpd/pwk_upstream.h"
+#include "src/httpd/pwk_watch.h"
 
 /* ---- when the server starts ---- */
 
@@ -40,9 +42,11 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     /* The first of two readings is a rehearsal: nothing is made that outlives it. */
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK;
-    if (pwk_cache_create(pconf, ptemp, s) != APR_SUCCESS || pwk_upstream_init(pconf, s) != APR_SUCCESS)
+    if (pwk_shared_create(pconf, s) != APR_SUCCESS || pwk_cache_create(pconf, ptemp, s) != APR_SUCCESS
+        || pwk_upstream_init(pconf, s) != APR_SUCCESS)
         return HTTP_INTERNAL_SERVER_ERROR;
     pwk_pages_init(pconf);
+    pwk_watch_init(pconf, s);
     return OK;
 }
 
@@ -53,7 +57,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     pwk_upstream_child_init(pchild, s);
     pwk_prices_child_init(pchild, s);
     pwk_purchases_child_init(pchild, s);
-    pwk_refresh_child_init(pchild, s); /* last: its threads end before what they use */
+    pwk_refresh_child_init(pchild, s); /* after what its threads use: they end before it */
+    pwk_watch_child_init(pchild, s);   /* likewise */
 }
 
 static void register_hooks(apr_pool_t *p)

@@ -15,6 +15,7 @@ core_sources = \
 	src/core/pwk_reader.c \
 	src/core/pwk_result.c \
 	src/core/pwk_sale.c \
+	src/core/pwk_schedule.c \
 	src/core/pwk_seal.c \
 	src/core/pwk_sso2.c \
 	src/core/pwk_text.c \
@@ -36,6 +37,7 @@ core_headers = \
 	src/core/pwk_reader.h \
 	src/core/pwk_result.h \
 	src/core/pwk_sale.h \
+	src/core/pwk_schedule.h \
 	src/core/pwk_seal.h \
 	src/core/pwk_sso2.h \
 	src/core/pwk_text.h \
@@ -70,9 +72,11 @@ httpd_sources = \
 	src/httpd/pwk_refresh.c \
 	src/httpd/pwk_resume.c \
 	src/httpd/pwk_secret.c \
+	src/httpd/pwk_shared.c \
 	src/httpd/pwk_upstream.c \
 	src/httpd/pwk_visit.c \
-	src/httpd/pwk_wall.c
+	src/httpd/pwk_wall.c \
+	src/httpd/pwk_watch.c
 
 httpd_headers = \
 	src/httpd/pwk_access.h \
@@ -101,9 +105,11 @@ httpd_headers = \
 	src/httpd/pwk_refresh.h \
 	src/httpd/pwk_resume.h \
 	src/httpd/pwk_secret.h \
+	src/httpd/pwk_shared.h \
 	src/httpd/pwk_upstream.h \
 	src/httpd/pwk_visit.h \
-	src/httpd/pwk_wall.h
+	src/httpd/pwk_wall.h \
+	src/httpd/pwk_watch.h
 
 # Programs that speak TAP, each from the .c file of its name, linked with core and nothing of httpd.
 unit_tests = \
@@ -120,6 +126,7 @@ unit_tests = \
 	t/unit/purchase \
 	t/unit/reader \
 	t/unit/result \
+	t/unit/schedule \
 	t/unit/seal \
 	t/unit/sso2 \
 	t/unit/text \

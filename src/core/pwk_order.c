@@ -1,6 +1,7 @@
 #include "pwk_order.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include <apr_strings.h>
 
@@ -217,6 +218,22 @@ static int is_last_page(const json_t *object)
     return !info || json_is_null(info) || json_is_false(json_object_get(info, "more_results_available"));
 }
 
+/* `state` is "closed" in all that is documented, and a payment that went wrong has an error code (payway-api §7.5). */
+static int is_open(const json_t *order)
+{
+    const char *state = json_string_value(json_object_get(order, "state"));
+    const json_t *payments = json_object_get(order, "payments");
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < json_array_size(payments); i++) {
+        const json_t *result = json_object_get(json_array_get(payments, i), "payment_result");
+        const json_t *error = json_object_get(result, "error_code");
+
+        wrong += error && !json_is_null(error) && !(json_is_string(error) && !json_string_length(error));
+    }
+    return (state && *state && strcasecmp(state, "closed") != 0) || (wrong && wrong == json_array_size(payments));
+}
+
 pwk_result pwk_order_read_list(pwk_order_search *found, const char *id, const pwk_payway_answer *answer, apr_pool_t *p)
 {
     const json_t *object;
@@ -235,10 +252,13 @@ pwk_result pwk_order_read_list(pwk_order_search *found, const char *id, const pw
 
         if (!json_is_object(order) || (reference && !json_is_null(reference) && !json_is_string(reference))) {
             found->complete = found->more = 0; /* whose it is cannot be told */
-        } else if (is_ours(json_string_value(reference), id) && found->count++ == 0) {
+        } else if (is_ours(json_string_value(reference), id)) {
             const char *order_id = pwk_json_text(order, "order_id", PWK_ORDER_ID_MAX, p);
+            int *kind = is_open(order) ? &found->open : &found->count;
 
-            found->order_id = pwk_text_is_visible(order_id, PWK_ORDER_ID_MAX) ? order_id : "";
+            if ((*kind)++ == 0 && (kind == &found->count || !found->count)) {
+                found->order_id = pwk_text_is_visible(order_id, PWK_ORDER_ID_MAX) ? order_id : "";
+            }
         }
     }
     return result;

@@ -39,8 +39,9 @@ pwk_payway_request pwk_order_list_request(const char *account, int page, apr_poo
 
 /* One page of the list. */
 typedef struct {
-    int count;            /* orders whose merchant_reference is the purchase's */
-    const char *order_id; /* of the first */
+    int count; /* orders whose merchant_reference is the purchase's */
+    int open;  /* … which are not closed, or whose payment went wrong: they prove nothing either way, yet */
+    const char *order_id; /* of the first that counts, else of the first open one; "" */
     int complete;         /* every order of it can be told, and no page follows: only then an absence counts */
     int more;             /* every order of it can be told, and another page follows */
 } pwk_order_search;

@@ -47,6 +47,8 @@ static const struct {
     {PWK_PURCHASE_PLACED, PWK_EVENT_SHOWN, PWK_PURCHASE_CONFIRMED, PWK_DO_NOTHING},
     /* Two orders of one purchase: it stays placed, and somebody has to give money back. */
     {PWK_PURCHASE_PLACED, PWK_EVENT_CONTRADICTED, PWK_PURCHASE_PLACED, PWK_DO_ALARM},
+    /* An order of a purchase that was said not to be completed: it may have been charged, and opens nothing by itself. */
+    {PWK_PURCHASE_FAILED, PWK_EVENT_CONTRADICTED, PWK_PURCHASE_FAILED, PWK_DO_ALARM},
 };
 
 static const struct {
@@ -97,6 +99,14 @@ int pwk_purchase_grants(const pwk_purchase *purchase, apr_time_t now)
 {
     return states[purchase->state].grants && !purchase->shown && now >= purchase->grant_from
            && now < purchase->grant_until;
+}
+
+/* A deadline that is further off than any is was made by a clock that has been set back since. */
+int pwk_purchase_is_overdue(const pwk_purchase *purchase, apr_time_t now)
+{
+    return purchase->state == PWK_PURCHASE_PLACING
+           && (now > purchase->due
+               || purchase->due - now > apr_time_from_sec(PWK_ORDER_TIMEOUT_MAX_S + PWK_CLOCK_SKEW_S));
 }
 
 /* --- dates, in local time --- */

@@ -77,6 +77,8 @@ typedef struct {
     apr_time_t looked;                  /* the order was last searched for */
     int negatives;                      /* complete readings of the order list without it */
     int shown;                          /* Payway has shown the products */
+    apr_time_t next_look;               /* somebody looks at it then without being asked (pwk_schedule) */
+    const char *note;                   /* what an operator wrote; "" */
 } pwk_purchase;
 
 /* Where `event` leads from `state`. Returns 0, and leaves the others alone, where that event means nothing: the caller
@@ -91,6 +93,9 @@ int pwk_purchase_state_of(const char *word);
 /* Whether the reader must not start another purchase while this one is in that state (the unique index on the ledger
  * says the same). */
 int pwk_purchase_is_running(pwk_purchase_state state);
+
+/* Whether it is PLACING and whoever placed it must be gone by now. */
+int pwk_purchase_is_overdue(const pwk_purchase *purchase, apr_time_t now);
 
 /* Whether it opens its products now although Payway does not show them. */
 int pwk_purchase_grants(const pwk_purchase *purchase, apr_time_t now);

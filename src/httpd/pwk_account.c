@@ -81,6 +81,12 @@ static pwk_result plain_token(const char **token, const pwk_site *site, const ch
     return result;
 }
 
+pwk_result pwk_account_may(const pwk_site *site, const char *scope, apr_pool_t *p)
+{
+    const char *token;
+    return plain_token(&token, site, scopes_of(scope), p);
+}
+
 pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, const pwk_payway_request *request,
                             const char *scope, apr_pool_t *p)
 {

@@ -148,15 +148,10 @@ int pwk_checkout_purchase(request_rec *r, pwk_visit *visit)
     }
 }
 
-/* Beside the request: whether Payway shows by now what this account bought, which ends the waiting. */
+/* Beside the request. */
 static void settle(const pwk_site *site, const char *account, apr_pool_t *p)
 {
-    apr_array_header_t *codes;
-    pwk_result result = pwk_account_products(&codes, site, account, p);
-    if (result.outcome == PWK_OK)
-        pwk_grants_add(codes, site, account, NULL, p);
-    else
-        pwk_account_complain(site, &result, "reading products after a purchase", p);
+    pwk_reconcile_settle(site, account, p);
 }
 
 /* The confirmation shows; that a browser came here proves nothing. */

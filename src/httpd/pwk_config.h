@@ -89,6 +89,7 @@ typedef struct pwk_site {
     const char *environment;                           /* of a purchase: "stage", "production", "custom" */
     const char *ledger_driver, *ledger_params;         /* NULL: buyers are sent to the portal's shop */
     struct pwk_ledger *ledger;                         /* made in child_init; NULL: none, or it could not be */
+    struct pwk_shared *shared;                         /* what its children share */
     const char *klarna_sdk;                            /* URL of the widget's script */
     apr_array_header_t *klarna_hosts, *redirect_hosts; /* const char * */
     const char *terms_url, *privacy_url, *withdrawal_url;

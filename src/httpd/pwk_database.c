@@ -163,6 +163,28 @@ static apr_status_t settle_server(pwk_database_call *call)
     return rv ? note_driver(call, "setting the database up", rv) : APR_SUCCESS;
 }
 
+/* Whoever holds the lock first brings it up to date; the others find that it is. The driver rolls back at the end when a
+ * statement failed, and says nothing: the version is read again then. */
+static int upgrade(const pwk_database *database, connection *on)
+{
+    const pwk_database_plan *plan = database->plan;
+    apr_dbd_transaction_t *transaction = NULL;
+    const char *version = "";
+    int n = 0, rv = apr_dbd_transaction_start(database->driver, on->pool, on->handle, &transaction);
+    if (rv)
+        return rv;
+    rv = apr_dbd_query(database->driver, on->handle, &n, plan->lock);
+    if (!rv)
+        rv = first_value(&version, database, on, plan->version_of);
+    for (int i = 0; i < plan->upgrade_count && !rv; i++) {
+        if (apr_atoi64(version) <= plan->upgrades[i].from)
+            rv = apr_dbd_query(database->driver, on->handle, &n, plan->upgrades[i].statement);
+    }
+    if (apr_dbd_transaction_end(database->driver, on->pool, transaction) && !rv)
+        rv = 1;
+    return rv;
+}
+
 static apr_status_t settle_schema(pwk_database_call *call)
 {
     const pwk_database *database = call->database;
@@ -177,9 +199,16 @@ static apr_status_t settle_schema(pwk_database_call *call)
         if (rv)
             return note_driver(call, "making the tables", rv);
     }
+    if (apr_atoi64(version) < plan->version) {
+        rv = upgrade(database, call->on);
+        if (!rv)
+            rv = first_value(&version, database, call->on, plan->version_of);
+        if (rv || apr_atoi64(version) < plan->version)
+            return note_driver(call, "bringing the tables up to date", rv);
+    }
     if (apr_atoi64(version) == plan->version)
         return APR_SUCCESS;
-    pwk_database_note(call, "looking at the tables", "they were made by another version of this module");
+    pwk_database_note(call, "looking at the tables", "they were made by a newer version of this module");
     return APR_EMISMATCH;
 }
 

@@ -14,12 +14,22 @@ typedef struct pwk_database pwk_database;
 /* Told of every failure: `doing` is a literal, `detail` the driver's words, printable and bounded. */
 typedef void pwk_database_complain(void *context, apr_status_t rv, const char *doing, const char *detail);
 
+/* A step from version `from` on; the last of a version's steps says that the next is there. */
+typedef struct {
+    int from;
+    const char *statement;
+} pwk_database_upgrade;
+
 /* What is kept in it. Lives as long as the process. */
 typedef struct {
     const char *const *schema; /* run in this order by whoever finds no version, several at once if need be */
     int schema_count;
-    const char *version_of;        /* a SELECT of the version that is there; its table need not be */
-    int version;                   /* ours: every other fails every call with APR_EMISMATCH */
+    const char *version_of; /* a SELECT of the version that is there; its table need not be */
+    const char *lock;       /* a write to that table which changes nothing */
+    int version;            /* ours: an older one is brought up to it, a newer fails every call with APR_EMISMATCH */
+    const pwk_database_upgrade
+        *upgrades; /* in order, run in one transaction by one of those that find an older version */
+    int upgrade_count;
     const char *const *statements; /* in apr_dbd's form; every parameter is a string, "%s" */
     int statement_count;
 } pwk_database_plan;

@@ -269,7 +269,10 @@ static const char *set_timeout(cmd_parms *cmd, void *dir, const char *whole, con
 static const char *set_order_timeout(cmd_parms *cmd, void *dir, const char *value)
 {
     (void)dir;
-    return read_time(cmd, &server_of(cmd)->order_timeout, value, apr_time_from_sec(1));
+    const char *wrong = read_time(cmd, &server_of(cmd)->order_timeout, value, apr_time_from_sec(1));
+    if (!wrong && server_of(cmd)->order_timeout > apr_time_from_sec(PWK_ORDER_TIMEOUT_MAX_S))
+        return complain(cmd, value, "is longer than 10 minutes");
+    return wrong;
 }
 
 static const char *add_host(cmd_parms *cmd, void *dir, const char *value)

@@ -4,10 +4,15 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../core/pwk_schedule.h"
 #include "pwk_database.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define GRANTING_MAX 32
+#define DUE_MAX 20
+#define LOOK_AHEAD_MAX apr_time_from_sec(3 * 3600)
+#define PAGE_MAX 500
+#define FORGET_MAX 1000
 #define CLAIM_TRIES 3
 
 typedef pwk_database_call call;
@@ -51,7 +56,9 @@ struct pwk_ledger {
     X(TIME, grant_until, grant_until)                                                                                  \
     X(TIME, looked, looked)                                                                                            \
     X(INT, negatives, negatives)                                                                                       \
-    X(INT, shown, shown)
+    X(INT, shown, shown)                                                                                               \
+    X(TIME, next_look, next_look)                                                                                      \
+    X(TEXT, note, note)
 
 /* NULL is "" to one driver and NULL to the other, so there is none. */
 #define SQL_TEXT "TEXT NOT NULL DEFAULT ''"
@@ -77,6 +84,13 @@ static const char *const type_words[] = {[PWK_PERIOD_LIMITED] = "limited", [PWK_
 #define RUNNING "('placing', 'unknown', 'manual', 'placed')"
 #define READER "organisation = %s AND environment = %s AND account = %s"
 
+#define LOOK_INDEX                                                                                                     \
+    "CREATE INDEX IF NOT EXISTS payway_purchase_look ON payway_purchase (organisation, environment, next_look)"        \
+    " WHERE next_look > 0"
+#define ENDED "state IN ('expired', 'failed', 'confirmed')"
+#define ENDED_INDEX "CREATE INDEX IF NOT EXISTS payway_purchase_ended ON payway_purchase (changed) WHERE " ENDED
+#define IS_VERSION(n) "INSERT INTO payway_schema (version) VALUES (" APR_STRINGIFY(n) ") ON CONFLICT DO NOTHING"
+
 /* Run in this order by whoever finds no version, several at once if need be: the version, which says that the rest is
  * there, comes last. `mark` is the ledger's own: a random text that each write leaves, by which whoever lost the answer
  * to a write knows its own. */
@@ -89,7 +103,20 @@ static const char *const schema[] = {
     " (organisation, environment, account) WHERE state IN " RUNNING,
     "CREATE UNIQUE INDEX IF NOT EXISTS payway_purchase_token ON payway_purchase (token_hash) WHERE token_hash <> ''",
     "CREATE INDEX IF NOT EXISTS payway_purchase_account ON payway_purchase (organisation, environment, account)",
-    "INSERT INTO payway_schema (version) VALUES (" APR_STRINGIFY(SCHEMA_VERSION) ") ON CONFLICT DO NOTHING",
+    LOOK_INDEX,
+    ENDED_INDEX,
+    IS_VERSION(SCHEMA_VERSION),
+};
+
+/* What leads from an older version to the next: what is open is looked at once, and scheduled anew then. */
+static const pwk_database_upgrade upgrades[] = {
+    {1, "ALTER TABLE payway_purchase ADD COLUMN next_look " SQL_TIME},
+    {1, "ALTER TABLE payway_purchase ADD COLUMN note " SQL_TEXT},
+    {1, "UPDATE payway_purchase SET next_look = CASE WHEN state = 'created' THEN expires ELSE 1 END"
+        " WHERE state IN ('created', 'placing', 'unknown', 'placed')"},
+    {1, LOOK_INDEX},
+    {1, ENDED_INDEX},
+    {1, IS_VERSION(2)},
 };
 
 typedef enum {
@@ -99,6 +126,8 @@ typedef enum {
     BY_RUNNING,
     BY_GRANTING,
     BY_FINISHED,
+    BY_DUE,
+    BY_PAGE,
     INSERT,
     TAKE_OVER,
     FILL,
@@ -109,6 +138,7 @@ typedef enum {
     NOTE_SHOWN,
     LEASE,
     NOTE_ABSENT,
+    FORGET,
     STATEMENTS
 } statement;
 
@@ -128,31 +158,43 @@ static const char *const statements[STATEMENTS] = {
                                   " ORDER BY created DESC, claimed DESC, id LIMIT " APR_STRINGIFY(GRANTING_MAX),
     [BY_FINISHED] = SELECT READER " AND id <> %s AND state IN ('placed', 'confirmed', 'unknown', 'manual')"
                                   " AND changed >= %s LIMIT 1",
+    /* What is put off for longer than any look is was so by a clock that has been set back since. */
+    [BY_DUE] = SELECT "organisation = %s AND environment = %s AND next_look > 0"
+                      " AND (next_look <= %s OR next_look > %s AND state <> 'created')"
+                      " ORDER BY next_look LIMIT " APR_STRINGIFY(DUE_MAX),
+    [BY_PAGE] = SELECT "id > %s ORDER BY id LIMIT " APR_STRINGIFY(PAGE_MAX),
     [INSERT] =
         "INSERT INTO payway_purchase (" MEMBERS(NAMED) "mark) VALUES (" MEMBERS(ASKED) "%s) ON CONFLICT DO NOTHING",
     [TAKE_OVER] = UPDATE "due = %s WHERE id = %s AND state = 'created' AND session = '' AND due = %s",
-    [FILL] = UPDATE "session = %s, expires = %s, changed = %s WHERE id = %s AND state = 'created' AND session = ''",
+    [FILL] = UPDATE "session = %s, expires = %s, next_look = %s, changed = %s"
+                    " WHERE id = %s AND state = 'created' AND session = ''",
     [SELL] = UPDATE "sale = %s, changed = %s WHERE id = %s AND state = 'created'",
     [DROP] = "DELETE FROM payway_purchase WHERE id = %s AND state = 'created' AND session = ''",
     [CLAIM] = UPDATE
-    "state = 'placing', token_hash = %s, claimed = %s, changed = %s, due = %s, grant_from = %s, grant_until = %s"
+    "state = 'placing', token_hash = %s, claimed = %s, changed = %s, due = %s, next_look = %s, grant_from = %s,"
+    " grant_until = %s"
     " WHERE id = %s AND state = 'created'"
     " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.organisation = payway_purchase.organisation"
     " AND other.environment = payway_purchase.environment AND other.account = payway_purchase.account"
     " AND other.state IN " RUNNING ")"
     " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.token_hash = %s AND other.token_hash <> '')",
     [MOVE] = UPDATE "state = %s, changed = %s, order_id = %s, error = %s, field = %s, redirect = %s, token_hash = %s,"
-                    " claimed = %s, due = %s, grant_from = %s, grant_until = %s"
+                    " claimed = %s, due = %s, grant_from = %s, grant_until = %s, next_look = %s, note = %s"
                     " WHERE id = %s AND state = %s AND token_hash = %s AND claimed = %s",
     [NOTE_SHOWN] = UPDATE "shown = 1, changed = %s WHERE id = %s",
-    [LEASE] = UPDATE "looked = %s WHERE id = %s AND state = %s AND looked = %s",
+    [LEASE] = UPDATE "looked = %s, next_look = %s WHERE id = %s AND state = %s AND looked = %s",
     [NOTE_ABSENT] = UPDATE "negatives = %s, changed = %s WHERE id = %s AND state = %s AND negatives = %s",
+    [FORGET] = "DELETE FROM payway_purchase WHERE id IN (SELECT id FROM payway_purchase WHERE " ENDED
+               " AND changed < %s AND (state = 'expired' OR changed < %s) LIMIT " APR_STRINGIFY(FORGET_MAX) ")",
 };
 
 static const pwk_database_plan plan = {.schema = schema,
                                        .schema_count = sizeof(schema) / sizeof(*schema),
                                        .version_of = "SELECT MAX(version) FROM payway_schema",
+                                       .lock = "UPDATE payway_schema SET version = version",
                                        .version = SCHEMA_VERSION,
+                                       .upgrades = upgrades,
+                                       .upgrade_count = sizeof(upgrades) / sizeof(*upgrades),
                                        .statements = statements,
                                        .statement_count = STATEMENTS};
 
@@ -360,22 +402,52 @@ apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, con
     return rv == APR_SUCCESS ? pwk_database_finish(&c, find(&c, BY_FINISHED, values, purchase, NULL)) : rv;
 }
 
+/* All that a statement finds. `strict`: one row that cannot be read fails the whole; else it is complained about and left
+ * out, since others must not wait for it. */
+static apr_status_t read_rows(apr_array_header_t **rows, pwk_ledger *ledger, statement which, const char **values,
+                              int strict, apr_pool_t *p)
+{
+    apr_array_header_t *found;
+    int unreadable = 0;
+    call c;
+    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
+    *rows = apr_array_make(p, 1, sizeof(pwk_purchase));
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = pwk_database_read(&found, &c, which, values);
+    for (int i = 0; rv == APR_SUCCESS && i < found->nelts; i++) {
+        if (take_row(apr_array_push(*rows), &c, APR_ARRAY_IDX(found, i, const char *const *)) != APR_SUCCESS) {
+            apr_array_pop(*rows);
+            unreadable = 1;
+        }
+    }
+    if (unreadable) {
+        rv = pwk_database_finish(&c, strict ? APR_EGENERAL : APR_EINCOMPLETE);
+        if (strict)
+            apr_array_clear(*rows);
+        return strict ? rv : APR_SUCCESS;
+    }
+    return pwk_database_finish(&c, rv);
+}
+
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p)
 {
     const char *values[] = {organisation, environment, account, seconds(now, p), seconds(now, p)};
-    apr_array_header_t *found;
-    call c;
-    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = pwk_database_read(&found, &c, BY_GRANTING, values);
-    *rows = apr_array_make(p, GRANTING_MAX, sizeof(pwk_purchase));
-    for (int i = 0; rv == APR_SUCCESS && i < found->nelts; i++)
-        rv = take_row(apr_array_push(*rows), &c, APR_ARRAY_IDX(found, i, const char *const *));
-    if (rv != APR_SUCCESS)
-        apr_array_clear(*rows);
-    return pwk_database_finish(&c, rv);
+    return read_rows(rows, ledger, BY_GRANTING, values, 1, p);
+}
+
+apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
+                            const char *environment, apr_time_t now, apr_pool_t *p)
+{
+    const char *values[] = {organisation, environment, seconds(now, p), seconds(now + LOOK_AHEAD_MAX, p)};
+    return read_rows(rows, ledger, BY_DUE, values, 0, p);
+}
+
+apr_status_t pwk_ledger_page(apr_array_header_t **rows, pwk_ledger *ledger, const char *after, apr_pool_t *p)
+{
+    const char *values[] = {after};
+    return read_rows(rows, ledger, BY_PAGE, values, 0, p);
 }
 
 apr_status_t pwk_ledger_begin(pwk_ledger *ledger, const pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p)
@@ -388,6 +460,7 @@ apr_status_t pwk_ledger_begin(pwk_ledger *ledger, const pwk_purchase *purchase, 
         return rv;
     begun.state = PWK_PURCHASE_CREATED;
     begun.session = "";
+    begun.next_look = pwk_schedule_next(&begun, begun.created);
     for (int i = 0; i < MEMBER_COUNT; i++)
         values[i] = value_of(&begun, &members[i], p);
     for (int tries = 1;; tries++) {
@@ -424,7 +497,7 @@ apr_status_t pwk_ledger_take_over(pwk_ledger *ledger, const char *id, apr_time_t
 apr_status_t pwk_ledger_fill(pwk_ledger *ledger, const char *id, const char *session, apr_time_t expires,
                              apr_time_t now, apr_pool_t *p)
 {
-    const char *values[] = {NULL, session, seconds(expires, p), seconds(now, p), id};
+    const char *values[] = {NULL, session, seconds(expires, p), seconds(expires, p), seconds(now, p), id};
     return change_alone(ledger, FILL, values, id, p);
 }
 
@@ -469,7 +542,7 @@ apr_status_t pwk_ledger_claim(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pu
     const char *token = text(purchase->token_hash), *claimed = seconds(purchase->claimed, p);
     const char *due = seconds(purchase->due, p), *from = seconds(purchase->grant_from, p);
     const char *until = seconds(purchase->grant_until, p);
-    const char *values[] = {NULL, token, claimed, claimed, due, from, until, purchase->id, token};
+    const char *values[] = {NULL, token, claimed, claimed, due, due, from, until, purchase->id, token};
     call c;
     apr_status_t rv = start_writing(&c, &values[0], ledger, p), why;
     if (rv != APR_SUCCESS)
@@ -499,6 +572,7 @@ apr_status_t pwk_ledger_claim(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pu
     if (rv == APR_SUCCESS) {
         purchase->state = PWK_PURCHASE_PLACING;
         purchase->changed = whole(purchase->claimed);
+        purchase->next_look = whole(purchase->due);
     }
     return pwk_database_finish(&c, rv);
 }
@@ -518,6 +592,7 @@ apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pur
         after.token_hash = "";
         after.claimed = after.due = after.grant_from = after.grant_until = 0;
     }
+    after.next_look = pwk_schedule_next(&after, after.changed);
     rv = start_writing(&c, &mark, ledger, p);
     if (rv != APR_SUCCESS)
         return rv;
@@ -535,6 +610,8 @@ apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pur
                             seconds(after.due, p),
                             seconds(after.grant_from, p),
                             seconds(after.grant_until, p),
+                            seconds(after.next_look, p),
+                            text(after.note),
                             purchase->id,
                             pwk_purchase_word(purchase->state),
                             text(purchase->token_hash),
@@ -560,12 +637,19 @@ apr_status_t pwk_ledger_note_shown(pwk_ledger *ledger, const char *id, apr_time_
 
 apr_status_t pwk_ledger_lease(pwk_ledger *ledger, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    const char *values[] = {NULL, seconds(now, p), purchase->id, pwk_purchase_word(purchase->state),
+    apr_time_t next = pwk_schedule_next(purchase, now);
+    const char *values[] = {NULL,
+                            seconds(now, p),
+                            seconds(next, p),
+                            purchase->id,
+                            pwk_purchase_word(purchase->state),
                             seconds(purchase->looked, p)};
     /* In the same second nobody could tell who swapped. */
-    apr_status_t rv = strcmp(values[1], values[4]) ? change_alone(ledger, LEASE, values, purchase->id, p) : APR_EBUSY;
-    if (rv == APR_SUCCESS)
+    apr_status_t rv = strcmp(values[1], values[5]) ? change_alone(ledger, LEASE, values, purchase->id, p) : APR_EBUSY;
+    if (rv == APR_SUCCESS) {
         purchase->looked = whole(now);
+        purchase->next_look = next;
+    }
     return rv;
 }
 
@@ -587,4 +671,15 @@ apr_status_t pwk_ledger_note_absent(pwk_ledger *ledger, pwk_purchase *purchase, 
     if (rv == APR_NOTFOUND)
         pwk_database_note(&c, "counting a reading", "the row is gone");
     return pwk_database_finish(&c, rv);
+}
+
+apr_status_t pwk_ledger_forget(int *forgotten, pwk_ledger *ledger, apr_time_t unsold, apr_time_t ended, apr_pool_t *p)
+{
+    const char *values[] = {seconds(unsold, p), seconds(ended, p)};
+    call c;
+    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
+    *forgotten = 0;
+    if (rv != APR_SUCCESS)
+        return rv;
+    return pwk_database_finish(&c, pwk_database_write(&c, FORGET, values, forgotten));
 }

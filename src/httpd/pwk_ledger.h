@@ -46,13 +46,13 @@ apr_status_t pwk_ledger_drop(pwk_ledger *ledger, const char *id, apr_pool_t *p);
 
 /* Claims the right to place the order of `purchase` (token_hash, claimed, due, grant_from, grant_until are taken from
  * it): CREATED -> PLACING, committed before it returns, so that a crash after this point is seen as UNKNOWN, never as
- * "not sent"; sets its state, and `changed` to `claimed`. APR_EBUSY: another purchase of this account runs, or this
+ * "not sent"; sets its state, `changed` to `claimed` and `next_look` to `due`. APR_EBUSY: another purchase of this account runs, or this
  * token has claimed one; it is in `*other`. APR_NOTFOUND: the row has left CREATED; read it again. Any other failure
  * means that nothing may be sent. Guide step 5; threats H-02, H-03, H-05. */
 apr_status_t pwk_ledger_claim(pwk_ledger *ledger, pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p);
 
-/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field and redirect as they stand
- * in it, and sets its state and `changed`. NOT_SENT also clears token_hash, claimed, due and the grant.
+/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field, redirect and note as they stand
+ * in it, and sets its state, `changed` and `next_look` (pwk_schedule). NOT_SENT also clears token_hash, claimed, due and the grant.
  *
  * APR_EBUSY: it is no longer in that state, or not by that claim. APR_EINVAL: the event means nothing there, or is
  * PWK_EVENT_CLAIM, which is pwk_ledger_claim's alone. APR_EEXIST, from NOT_SENT alone: the reader has begun the same
@@ -74,11 +74,24 @@ apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, con
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p);
 
+/* `*rows` (pwk_purchase): those of all accounts of this organisation whose next_look has come; at most 20, the longest
+ * overdue first. A row that cannot be read is complained about, and left out. */
+apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
+                            const char *environment, apr_time_t now, apr_pool_t *p);
+
+/* `*rows` (pwk_purchase): the next 500 of the whole ledger in the order of their ids, from the first after `after` (""): none
+ * when that was the last. A row that cannot be read is complained about, and left out. */
+apr_status_t pwk_ledger_page(apr_array_header_t **rows, pwk_ledger *ledger, const char *after, apr_pool_t *p);
+
+/* Removes, at most 1,000 at once, purchases that came to nothing (EXPIRED) and last changed before `unsold`, and ended ones
+ * (FAILED, CONFIRMED) before `ended`, the earlier of the two. Nothing unresolved is ever removed. */
+apr_status_t pwk_ledger_forget(int *forgotten, pwk_ledger *ledger, apr_time_t unsold, apr_time_t ended, apr_pool_t *p);
+
 /* Notes that Payway shows the products of that row. */
 apr_status_t pwk_ledger_note_shown(pwk_ledger *ledger, const char *id, apr_time_t now, apr_pool_t *p);
 
-/* The right to search for the order of `purchase` (as read) once: `looked` moves to `now`. APR_EBUSY: somebody else is
- * at it, or was since. */
+/* The right to search for the order of `purchase` (as read) once: `looked` moves to `now`, `next_look` to what pwk_schedule
+ * says. APR_EBUSY: somebody else is at it, or was since. */
 apr_status_t pwk_ledger_lease(pwk_ledger *ledger, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p);
 
 /* Counts a complete reading without the order: sets purchase->negatives. */

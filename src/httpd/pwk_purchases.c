@@ -1,6 +1,8 @@
 #include "pwk_purchases.h"
 
+#include <apr_atomic.h>
 #include <apr_strings.h>
+#include <http_main.h>
 #include <http_protocol.h>
 #include <string.h>
 
@@ -11,22 +13,62 @@
 #include "pwk_grants.h"
 #include "pwk_identify.h"
 #include "pwk_ledger.h"
+#include "pwk_shared.h"
 
 /* ---- the ledger of this child ---- */
 
-static void complain(void *context, apr_status_t rv, const char *doing, const char *detail)
-{
-    static pwk_log_once once;
-    if (pwk_log_due(&once, apr_time_now()))
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, context,
-                     PWKLOG(0141) "the ledger failed (%s): %s; nothing is sold until it works: look at PaywayLedger",
-                     doing, detail);
-}
-
 static int is_same_ledger(const pwk_site *a, const pwk_site *b)
 {
-    return a && b && a->ledger && b->ledger_driver && !strcmp(a->ledger_driver, b->ledger_driver)
+    return a && b && a->ledger_driver && b->ledger_driver && !strcmp(a->ledger_driver, b->ledger_driver)
            && !strcmp(a->ledger_params, b->ledger_params);
+}
+
+int pwk_purchases_is_beside(const pwk_site *site, const pwk_site *other)
+{
+    return is_same_ledger(site, other) && !strcmp(site->client.organisation, other->client.organisation)
+           && !strcmp(site->environment, other->environment);
+}
+
+static void note(const pwk_site *of, server_rec *s, apr_uint32_t failed)
+{
+    for (; s; s = s->next) {
+        const pwk_site *site = pwk_config_site(s);
+        if (is_same_ledger(site, of) && apr_atomic_read32(&site->shared->ledger_failed) != failed)
+            apr_atomic_set32(&site->shared->ledger_failed, failed);
+    }
+}
+
+void pwk_purchases_note_works(const pwk_site *site, server_rec *s)
+{
+    note(site, s, 0);
+}
+
+int pwk_purchases_ledger_fails(const pwk_site *site, apr_time_t now)
+{
+    apr_uint32_t failed = site->shared ? apr_atomic_read32(&site->shared->ledger_failed) : 0;
+    return site->ledger_driver
+           && (!site->ledger || (failed && (apr_uint32_t)apr_time_sec(now) - failed < PWK_LEDGER_DOWN_S));
+}
+
+static void complain(void *context, apr_status_t rv, const char *doing, const char *detail)
+{
+    static pwk_log_once once, once_of_rows;
+    server_rec *s = context;
+    apr_time_t now = apr_time_now();
+    if (rv == APR_EINCOMPLETE) {
+        if (pwk_log_due(&once_of_rows, now))
+            ap_log_error(
+                APLOG_MARK, APLOG_ERR, 0, s,
+                PWKLOG(0160) "the ledger has a purchase that cannot be read (%s): `payway-klarna ledger verify` "
+                             "names it",
+                detail);
+        return;
+    }
+    note(pwk_config_site(s), ap_server_conf, (apr_uint32_t)apr_time_sec(now));
+    if (pwk_log_due(&once, now))
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     PWKLOG(0141) "the ledger failed (%s): %s; nothing is sold until it works: look at PaywayLedger",
+                     doing, detail);
 }
 
 void pwk_purchases_child_init(apr_pool_t *pchild, server_rec *s)
@@ -38,7 +80,7 @@ void pwk_purchases_child_init(apr_pool_t *pchild, server_rec *s)
         site->ledger = NULL;
         for (server_rec *before = s; before != at && !site->ledger; before = before->next) {
             const pwk_site *other = pwk_config_site(before);
-            if (is_same_ledger(other, site))
+            if (is_same_ledger(other, site) && other->ledger)
                 site->ledger = other->ledger;
         }
         if (!site->ledger

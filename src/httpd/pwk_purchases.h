@@ -11,6 +11,13 @@
 /* Makes site->ledger of every site that sells. Opens nothing yet. */
 void pwk_purchases_child_init(apr_pool_t *pchild, server_rec *s);
 
+/* Whether `site` (NULL: not) keeps its purchases in the same ledger under the same organisation and environment as `other`. */
+int pwk_purchases_is_beside(const pwk_site *site, const pwk_site *other);
+
+/* Whether the ledger of `site` failed a moment ago in any child: nothing can be sold, and walls say so; and that it works. */
+int pwk_purchases_ledger_fails(const pwk_site *site, apr_time_t now);
+void pwk_purchases_note_works(const pwk_site *site, server_rec *s);
+
 /* The purchase `id` of this visit's reader, at this site. DECLINED: it is there; anything else is the handler's return value,
  * an answer was given (not there, another's: the same page; the ledger cannot be read; nobody is logged in: to log in and
  * come back to `place`). */

@@ -39,10 +39,12 @@ static int is_shown(const pwk_site *site, const pwk_purchase *purchase, apr_pool
 }
 
 /* A complete list without the order is a reading, not yet a proof: Payway may book late, Klarna's authorization could still
- * be used, and products that are there say otherwise. */
+ * be used, and products that are there say otherwise. Readings count when they lie apart: a clock that jumps proves nothing. */
 static void absent(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    if (pwk_ledger_note_absent(site->ledger, purchase, now, p) != APR_SUCCESS || purchase->negatives < PWK_NEGATIVES_MIN
+    if (now - purchase->changed < apr_time_from_sec(PWK_NEGATIVE_GAP_S)
+        || pwk_ledger_note_absent(site->ledger, purchase, now, p) != APR_SUCCESS
+        || purchase->negatives < PWK_NEGATIVES_MIN
         || now - purchase->claimed < apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S) || is_shown(site, purchase, p))
         return;
     purchase->error = "order_absent";
@@ -79,19 +81,22 @@ static pwk_result read_orders(pwk_order_search *all, const pwk_site *site, const
             result = pwk_order_read_list(&one, purchase->id, &answer, p);
         if (result.outcome != PWK_OK)
             break;
-        if (!all->count)
+        if (!all->count && (one.count || (one.open && !all->open)))
             all->order_id = one.order_id;
         all->count += one.count;
+        all->open += one.open;
         all->complete = one.complete;
         all->more = one.more;
     }
     return result;
 }
 
-static void search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
+/* 0: Payway could not be asked. */
+static int search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
     pwk_order_search all;
     pwk_result result = read_orders(&all, site, purchase, p);
+    int asked = result.outcome != PWK_UNAVAILABLE;
     if (all.count > 1)
         ap_log_error(
             APLOG_MARK, APLOG_ERR, 0, site->server,
@@ -99,34 +104,96 @@ static void search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now,
             purchase->id, all.count);
     if (all.count) {
         found(site, purchase, all.order_id, now, p);
-    } else if (result.outcome == PWK_OK && all.complete) {
-        absent(site, purchase, now, p);
-    } else if (result.outcome == PWK_UNAVAILABLE) {
+    } else if (!asked) {
         pwk_account_complain(site, &result, "searching for an order", p);
+    } else if (result.outcome == PWK_OK && all.complete && !all.open) {
+        absent(site, purchase, now, p);
     } else if (is_shown(site, purchase, p)) {
-        /* Without a list of orders that can be read, the products say enough to end the waiting. */
-        found(site, purchase, "", now, p);
+        /* Without a list of orders that can be read, or with one that is not closed, the products say enough to end the
+         * waiting. */
+        found(site, purchase, all.open ? all.order_id : "", now, p);
     }
-    if (purchase->state == PWK_PURCHASE_UNKNOWN && now - purchase->claimed >= apr_time_from_sec(PWK_UNKNOWN_S))
+    /* An outage that lasts as long is waited for as long again. */
+    if (purchase->state == PWK_PURCHASE_UNKNOWN
+        && now - purchase->claimed >= (asked ? 1 : 2) * apr_time_from_sec(PWK_UNKNOWN_S))
         give_up(site, purchase, now, p);
+    return asked;
 }
 
-void pwk_reconcile_look(const pwk_site *site, pwk_purchase *purchase, apr_pool_t *p)
+/* The right to look, once in a while over all hosts. A look in the future was made by a clock that has been set back since. */
+static int may_look(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
+    apr_time_t since = now - purchase->looked;
+    return (since >= apr_time_from_sec(PWK_LOOK_S) || since < -apr_time_from_sec(PWK_CLOCK_SKEW_S))
+           && pwk_ledger_lease(site->ledger, purchase, now, p) == APR_SUCCESS;
+}
+
+/* What time alone decides, and the order of an UNKNOWN one. */
+static int look(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
+{
+    int asked = 1;
     if (purchase->state == PWK_PURCHASE_CREATED && now >= purchase->expires)
         move(site, purchase, PWK_EVENT_AGED, now, p);
-    if (purchase->state == PWK_PURCHASE_PLACING && now > purchase->due
-        && move(site, purchase, PWK_EVENT_OVERDUE, now, p))
+    if (pwk_purchase_is_overdue(purchase, now) && move(site, purchase, PWK_EVENT_OVERDUE, now, p))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, site->server,
                      PWKLOG(0146) "purchase %s: no answer in time, whoever sent the order is gone; it is looked for",
                      purchase->id);
-    if (purchase->state == PWK_PURCHASE_UNKNOWN && now - purchase->looked >= apr_time_from_sec(PWK_LOOK_S)
-        && pwk_ledger_lease(site->ledger, purchase, now, p) == APR_SUCCESS)
-        search(site, purchase, now, p);
+    if (purchase->state == PWK_PURCHASE_UNKNOWN && may_look(site, purchase, now, p))
+        asked = search(site, purchase, now, p);
     /* What starts later is waited for by nobody. A day is what products are opened for; whoever is still without them then is
      * customer service's, and may buy again. */
     if (purchase->state == PWK_PURCHASE_PLACED
         && (now >= purchase->grant_until || pwk_purchase_starts_later(purchase, now)))
         move(site, purchase, PWK_EVENT_SHOWN, now, p);
+    return asked;
+}
+
+void pwk_reconcile_look(const pwk_site *site, pwk_purchase *purchase, apr_pool_t *p)
+{
+    look(site, purchase, apr_time_from_sec(apr_time_sec(apr_time_now())), p);
+}
+
+/* ---- without a reader ---- */
+
+pwk_result pwk_reconcile_settle(const pwk_site *site, const char *account, apr_pool_t *p)
+{
+    apr_array_header_t *codes;
+    pwk_result result = pwk_account_products(&codes, site, account, p);
+    if (result.outcome == PWK_OK)
+        result = pwk_grants_add(codes, site, account, NULL, p);
+    if (result.outcome != PWK_OK)
+        pwk_account_complain(site, &result, "reading products after a purchase", p);
+    return result;
+}
+
+/* Payway said that it was not completed. Should there be an order all the same, somebody has to decide: it may have been
+ * charged. */
+static int look_again(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
+{
+    pwk_order_search all;
+    pwk_result result = read_orders(&all, site, purchase, p);
+    if (result.outcome == PWK_UNAVAILABLE)
+        pwk_account_complain(site, &result, "searching for an order", p);
+    if (!all.count || *purchase->order_id)
+        return result.outcome != PWK_UNAVAILABLE;
+    purchase->order_id = all.order_id;
+    if (move(site, purchase, PWK_EVENT_CONTRADICTED, now, p))
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, 0, site->server,
+            PWKLOG(0161) "purchase %s: Payway said that it was not completed (%s), and has the order %s: look in "
+                         "Payway Admin whether it was paid; then it must be refunded, or its products given",
+            purchase->id, purchase->error, *all.order_id ? all.order_id : "-");
+    return 1;
+}
+
+int pwk_reconcile_due(const pwk_site *site, pwk_purchase *purchase, apr_pool_t *p)
+{
+    apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
+    if (!look(site, purchase, now, p))
+        return 0;
+    if (purchase->state == PWK_PURCHASE_PLACED && may_look(site, purchase, now, p))
+        return pwk_reconcile_settle(site, purchase->account, p).outcome != PWK_UNAVAILABLE;
+    if (purchase->state == PWK_PURCHASE_FAILED && may_look(site, purchase, now, p))
+        return look_again(site, purchase, now, p);
+    return 1;
 }

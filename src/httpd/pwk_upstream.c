@@ -1,5 +1,6 @@
 #include "pwk_upstream.h"
 
+#include <apr_atomic.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <curl/curl.h>
@@ -16,6 +17,8 @@ static struct {
     CURL *handles[HANDLES_MAX];
     int count;
 } rest;
+
+static volatile apr_uint32_t abandoned;
 
 /* What one call collects. */
 typedef struct {
@@ -58,6 +61,7 @@ static apr_status_t close_handles(void *data)
 void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s)
 {
     rest.count = 0;
+    apr_atomic_set32(&abandoned, 0);
     if (apr_thread_mutex_create(&rest.mutex, APR_THREAD_MUTEX_DEFAULT, pchild) != APR_SUCCESS) {
         rest.mutex = NULL;
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
@@ -149,6 +153,22 @@ static size_t on_header(char *line, size_t one, size_t len, void *data)
     return len;
 }
 
+void pwk_upstream_abandon(void)
+{
+    apr_atomic_set32(&abandoned, 1);
+}
+
+/* Called by curl about once a second, whatever it waits for. */
+static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    (void)data;
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return apr_atomic_read32(&abandoned) != 0;
+}
+
 static long milliseconds(apr_interval_time_t time)
 {
     return (long)apr_time_as_msec(time);
@@ -188,6 +208,8 @@ static void prepare(CURL *handle, const pwk_site *site, const char *url, const p
     curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, request->once ? 1L : 0L);
     if (request->once)
         curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(handle, CURLOPT_NOPROGRESS, request->once ? 1L : 0L);
+    curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
     if (request->body) {
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
         curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request->body);

@@ -10,6 +10,10 @@
 apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s);
 void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s);
 
+/* The child ends: reads that are under way in threads beside requests fail within a second. An order that is being placed
+ * goes on. */
+void pwk_upstream_abandon(void);
+
 /* Sends `request` to `base` (site->api or site->sso) and waits for the answer at most request->timeout, or site->timeout.
  * `bearer` is an access token or NULL. PWK_OK: an answer came, whatever its status; it lives in `p`. PWK_UNAVAILABLE
  * otherwise, with code "timeout", "no_connection", "tls", "too_large" or "broken", and `unsent` where that is proven.

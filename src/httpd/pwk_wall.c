@@ -18,6 +18,7 @@
 #include "pwk_pages.h"
 #include "pwk_post.h"
 #include "pwk_prices.h"
+#include "pwk_purchases.h"
 #include "pwk_refresh.h"
 
 void pwk_wall_prepare(request_rec *r, const pwk_gate *gate)
@@ -83,6 +84,13 @@ static void put_offers(pwk_page *page, apr_array_header_t *offers, request_rec *
         page->sale = make_sale(at, page);
 }
 
+/* While no purchase could be written down none is begun, and the buttons are not shown. */
+static void say_if_closed(pwk_page *page, const request_rec *r)
+{
+    if (page->offers && page->offers->nelts && pwk_purchases_ledger_fails(page->site, r->request_time))
+        apr_table_setn(page->vars, "PAYWAY_NOTICE", "no-sale");
+}
+
 /* ---- handlers ---- */
 
 static int send_json(request_rec *r, const pwk_page *page, const pwk_verdict *verdict,
@@ -120,6 +128,8 @@ int pwk_wall_handler(request_rec *r, pwk_visit *visit)
     apr_table_setn(page->vars, "PAYWAY_REASON", gate->verdict.reason);
     if (*notice)
         apr_table_setn(page->vars, "PAYWAY_NOTICE", notice);
+    else
+        say_if_closed(page, r);
     return pwk_pages_send(r, page);
 }
 
@@ -153,6 +163,7 @@ int pwk_wall_offers(request_rec *r, pwk_visit *visit)
     apr_table_setn(page->vars, "PAYWAY_VERDICT", pwk_verdict_word(verdict.kind));
     if (!pwk_form_field(query, "r"))
         apr_table_unset(page->vars, "PAYWAY_RETURN");
+    say_if_closed(page, r);
     return pwk_pages_send(r, page);
 }
 

@@ -369,6 +369,7 @@ static void every_member_comes_back(void **state)
     row = row_of(purchase.id);
     purchase.state = PWK_PURCHASE_CREATED;
     purchase.session = "";
+    purchase.next_look = purchase.expires;
     same(&row, &purchase);
     assert_int_equal(row.type, PWK_PERIOD_RECURRING);
     assert_string_equal(raw_value("SELECT start_date FROM payway_purchase"), purchase.start);
@@ -528,7 +529,7 @@ static void fill_and_sell(void **state)
     assert_int_equal(pwk_ledger_fill(ledger, purchase.id, "session", NOW + S(172800), NOW + S(5), pool), APR_SUCCESS);
     row = row_of(purchase.id);
     purchase.session = "session";
-    purchase.expires = NOW + S(172800);
+    purchase.expires = purchase.next_look = NOW + S(172800);
     purchase.changed = NOW + S(5);
     same(&row, &purchase);
     assert_int_equal(pwk_ledger_fill(ledger, purchase.id, "second", NOW, NOW, pool), APR_EBUSY);
@@ -712,6 +713,7 @@ static void every_transition(void **state)
             purchase.error = "code";
             purchase.field = "field";
             purchase.redirect = "sealed";
+            purchase.note = "note";
             if (event == PWK_EVENT_CLAIM
                 || !pwk_purchase_next(&next, &action, (pwk_purchase_state)from, (pwk_purchase_event)event)) {
                 assert_int_equal(pwk_ledger_move(ledger, &purchase, (pwk_purchase_event)event, NOW + S(300), pool),
@@ -728,10 +730,12 @@ static void every_transition(void **state)
             before.error = "code";
             before.field = "field";
             before.redirect = "sealed";
+            before.note = "note";
             if (event == PWK_EVENT_NOT_SENT) {
                 before.token_hash = "";
                 before.claimed = before.due = before.grant_from = before.grant_until = 0;
             }
+            before.next_look = pwk_schedule_next(&before, NOW + S(300));
             same(&purchase, &before);
             row = row_of(before.id);
             same(&row, &before);
@@ -1339,6 +1343,7 @@ static void everything_fails(pwk_ledger *with, apr_status_t rv)
     pwk_purchase purchase = a_purchase("a"), other;
     apr_array_header_t *rows;
     apr_time_t begun_at;
+    int forgotten;
 
     authorise(&purchase, "t");
 #define FAILS(call)                                                                                                    \
@@ -1355,6 +1360,9 @@ static void everything_fails(pwk_ledger *with, apr_status_t rv)
     FAILS(pwk_ledger_claim(with, &purchase, &other, pool))
     FAILS(pwk_ledger_running(&other, with, "o", "e", "a", pool))
     FAILS(pwk_ledger_granting(&rows, with, "o", "e", "a", NOW, pool))
+    FAILS(pwk_ledger_due(&rows, with, "o", "e", NOW, pool))
+    FAILS(pwk_ledger_page(&rows, with, "", pool))
+    FAILS(pwk_ledger_forget(&forgotten, with, NOW, NOW, pool))
     FAILS(pwk_ledger_note_shown(with, "id", NOW, pool))
     FAILS(pwk_ledger_lease(with, &purchase, NOW, pool))
     FAILS(pwk_ledger_note_absent(with, &purchase, NOW, pool))
@@ -1374,12 +1382,201 @@ static void a_newer_version(void **state)
 
     (void)state;
     assert_int_equal(pwk_ledger_read(&row, ledger, "id", pool), APR_NOTFOUND);
-    assert_int_equal(raw_write("INSERT INTO payway_schema (version) VALUES (2)"), 0);
+    assert_int_equal(raw_write("INSERT INTO payway_schema (version) VALUES (3)"), 0);
     everything_fails(another(params), APR_EMISMATCH);
-    assert_non_null(strstr(complaints.words, "version"));
+    assert_non_null(strstr(complaints.words, "newer version"));
     assert_int_equal(raw_write("DELETE FROM payway_schema"), 0);
     assert_int_equal(pwk_ledger_read(&row, another(params), "id", pool), APR_NOTFOUND);
-    assert_string_equal(raw_value("SELECT version FROM payway_schema"), "1");
+    assert_string_equal(raw_value("SELECT MAX(version) FROM payway_schema"), "2");
+}
+
+/* The tables as version 1 made them, with a row in each state. */
+static void make_version_1(void)
+{
+    static const char *const undone[] = {"DROP INDEX payway_purchase_look",
+                                         "DROP INDEX payway_purchase_ended",
+                                         "ALTER TABLE payway_purchase DROP COLUMN next_look",
+                                         "ALTER TABLE payway_purchase DROP COLUMN note",
+                                         "DELETE FROM payway_schema",
+                                         "INSERT INTO payway_schema (version) VALUES (1)"};
+
+    for (int i = 0; i < PWK_PURCHASE_STATES; i++) {
+        pwk_purchase purchase = begun(apr_psprintf(pool, "old%d", i));
+        assert_int_equal(pwk_ledger_fill(ledger, purchase.id, "s", NOW + S(172800), NOW, pool), APR_SUCCESS);
+        assert_int_equal(
+            raw_write(apr_pstrcat(pool, "UPDATE payway_purchase SET state = '",
+                                  pwk_purchase_word((pwk_purchase_state)i), "' WHERE id = '", purchase.id, "'", NULL)),
+            0);
+    }
+    apr_pool_clear(ledger_pool); /* its connections know the newer tables */
+    for (size_t i = 0; i < sizeof(undone) / sizeof(*undone); i++) {
+        assert_int_equal(raw_write(undone[i]), 0);
+    }
+}
+
+static void an_older_version_is_brought_up_to_date(void **state)
+{
+    apr_array_header_t *rows;
+    pwk_ledger *newer;
+    int seen = 0;
+
+    (void)state;
+    make_version_1();
+    ledger = newer = another(params);
+    assert_int_equal(pwk_ledger_page(&rows, newer, "", pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, PWK_PURCHASE_STATES);
+    for (int i = 0; i < rows->nelts; i++) {
+        const pwk_purchase *row = &APR_ARRAY_IDX(rows, i, pwk_purchase);
+        apr_time_t look = row->state == PWK_PURCHASE_CREATED                                         ? NOW + S(172800)
+                          : pwk_purchase_is_running(row->state) && row->state != PWK_PURCHASE_MANUAL ? S(1)
+                                                                                                     : 0;
+        assert_int_equal(row->next_look, look);
+        assert_string_equal(row->note, "");
+        seen |= 1 << row->state;
+    }
+    assert_int_equal(seen, (1 << PWK_PURCHASE_STATES) - 1);
+    raw_close(); /* what it knew of the tables is old */
+    raw_open();
+    assert_string_equal(raw_value("SELECT MAX(version) FROM payway_schema"), "2");
+    assert_int_equal(complaints.count, 0);
+}
+
+enum { UPGRADERS = 8 };
+
+static void *upgrade_in_thread(void *data)
+{
+    apr_pool_t *own;
+    pwk_purchase row;
+
+    apr_pool_create_unmanaged_ex(&own, NULL, NULL);
+    *(apr_status_t *)data = pwk_ledger_read(&row, ledger_of(params, own), "nobody", own);
+    apr_pool_destroy(own);
+    return NULL;
+}
+
+/* Hosts that are started anew together with a newer module. */
+static void many_bring_it_up_to_date_at_once(void **state)
+{
+    pthread_t threads[UPGRADERS];
+    apr_status_t results[UPGRADERS];
+
+    (void)state;
+    make_version_1();
+    for (int i = 0; i < UPGRADERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, upgrade_in_thread, &results[i]), 0);
+    }
+    for (int i = 0; i < UPGRADERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(results[i], APR_NOTFOUND);
+    }
+    raw_close();
+    raw_open();
+    assert_string_equal(raw_value("SELECT COUNT(*) FROM payway_schema"), "2");
+    ledger = another(params);
+    assert_int_equal(state_of(begun("new").id), PWK_PURCHASE_CREATED);
+}
+
+/* --- what is due, what is old --- */
+
+static void due_is_what_has_to_be_looked_at(void **state)
+{
+    apr_array_header_t *rows;
+    pwk_purchase first = claimed("a", "ta"), second = claimed("b", "tb"), elsewhere = claimed("c", "tc"), third;
+
+    (void)state;
+    assert_int_equal(raw_write(apr_pstrcat(pool, "UPDATE payway_purchase SET environment = 'production' WHERE id = '",
+                                           elsewhere.id, "'", NULL)),
+                     0);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(159), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 0);
+    assert_int_equal(pwk_ledger_move(ledger, &first, PWK_EVENT_LOST, NOW + S(100), pool), APR_SUCCESS);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(159), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 1);
+    same(&APR_ARRAY_IDX(rows, 0, pwk_purchase), &first);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(160), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 2);
+    same(&APR_ARRAY_IDX(rows, 1, pwk_purchase), &second);
+    /* Whoever looks puts it off. */
+    assert_int_equal(pwk_ledger_lease(ledger, &first, NOW + S(160), pool), APR_SUCCESS);
+    assert_true(first.next_look > NOW + S(160));
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(160), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 1);
+    /* A session that is over; one that ended is nobody's. */
+    third = begun("d");
+    assert_int_equal(pwk_ledger_fill(ledger, third.id, "s", NOW + S(1000), NOW, pool), APR_SUCCESS);
+    third = row_of(third.id);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(1000), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 3);
+    assert_int_equal(pwk_ledger_move(ledger, &third, PWK_EVENT_AGED, NOW + S(1000), pool), APR_SUCCESS);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(1000), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 2);
+}
+
+static void a_row_that_cannot_be_read_holds_up_nobody(void **state)
+{
+    apr_array_header_t *rows;
+    pwk_purchase good = claimed("a", "ta"), bad = claimed("b", "tb");
+
+    (void)state;
+    assert_int_equal(raw_write(apr_pstrcat(pool, "UPDATE payway_purchase SET period_type = 'eternal' WHERE id = '",
+                                           bad.id, "'", NULL)),
+                     0);
+    assert_int_equal(pwk_ledger_due(&rows, ledger, "example", "stage", NOW + S(160), pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 1);
+    same(&APR_ARRAY_IDX(rows, 0, pwk_purchase), &good);
+    one_complaint(APR_EINCOMPLETE);
+    assert_int_equal(pwk_ledger_page(&rows, ledger, "", pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 1);
+    one_complaint(APR_EINCOMPLETE);
+}
+
+static void pages_are_the_whole_ledger(void **state)
+{
+    apr_array_header_t *rows;
+    const char *after = "";
+    int count = 0;
+
+    (void)state;
+    assert_int_equal(pwk_ledger_page(&rows, ledger, "", pool), APR_SUCCESS);
+    assert_int_equal(rows->nelts, 0);
+    for (int i = 0; i < 501; i++) {
+        begun(apr_psprintf(pool, "a%d", i));
+    }
+    do {
+        assert_int_equal(pwk_ledger_page(&rows, ledger, after, pool), APR_SUCCESS);
+        for (int i = 0; i < rows->nelts; i++) {
+            const char *id = APR_ARRAY_IDX(rows, i, pwk_purchase).id;
+            assert_true(strcmp(id, after) > 0);
+            after = id;
+            count++;
+        }
+    } while (rows->nelts);
+    assert_int_equal(count, 501);
+}
+
+static void only_what_ended_is_forgotten(void **state)
+{
+    int forgotten;
+
+    (void)state;
+    for (int i = 0; i < PWK_PURCHASE_STATES; i++) {
+        for (int age = 0; age < 3; age++) {
+            pwk_purchase purchase = begun(apr_psprintf(pool, "f%d-%d", i, age));
+            assert_int_equal(
+                raw_write(apr_psprintf(pool, "UPDATE payway_purchase SET state = '%s', changed = %d WHERE id = '%s'",
+                                       pwk_purchase_word((pwk_purchase_state)i), 100 * (age + 1), purchase.id)),
+                0);
+        }
+    }
+    /* changed 100, 200, 300: what came to nothing goes before 300, what ended before 200 */
+    assert_int_equal(pwk_ledger_forget(&forgotten, ledger, S(300), S(200), pool), APR_SUCCESS);
+    assert_int_equal(forgotten, 4);
+    assert_string_equal(raw_value("SELECT COUNT(*) FROM payway_purchase WHERE state = 'expired'"), "1");
+    assert_string_equal(raw_value("SELECT COUNT(*) FROM payway_purchase WHERE state IN ('failed', 'confirmed')"), "4");
+    assert_string_equal(raw_value("SELECT COUNT(*) FROM payway_purchase"),
+                        apr_psprintf(pool, "%d", 3 * PWK_PURCHASE_STATES - 4));
+    assert_int_equal(pwk_ledger_forget(&forgotten, ledger, S(300), S(200), pool), APR_SUCCESS);
+    assert_int_equal(forgotten, 0);
 }
 
 static void no_such_driver(void **state)
@@ -1682,6 +1879,12 @@ int main(void)
         TEST(one_sale_begun_by_many),
         TEST(tables_made_by_many),
         TEST(a_newer_version),
+        TEST(an_older_version_is_brought_up_to_date),
+        TEST(many_bring_it_up_to_date_at_once),
+        TEST(due_is_what_has_to_be_looked_at),
+        TEST(a_row_that_cannot_be_read_holds_up_nobody),
+        TEST(pages_are_the_whole_ledger),
+        TEST(only_what_ended_is_forgotten),
         TEST(no_such_driver),
         TEST(no_directory),
         TEST(a_server_that_is_not_there),

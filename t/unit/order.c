@@ -459,6 +459,51 @@ static void orders_are_found(void **state)
     }
 }
 
+#define WITH(id, more) "{\"order_id\":\"" id "\",\"merchant_reference\":\"" ID "\"," more "}"
+#define PAID "{\"payment_result\":{\"order_status\":\"ok\",\"error_code\":null}}"
+#define UNPAID "{\"payment_result\":{\"error_code\":\"declined\"}}"
+
+/* An order that is still open, or whose payments all went wrong, proves neither that it was bought nor that it was not. */
+static void open_orders_prove_nothing(void **state)
+{
+    static const struct {
+        const char *items;
+        int count, open;
+        const char *order_id;
+    } cases[] = {
+        {WITH("A", "\"state\":\"closed\""), 1, 0, "A"},
+        {WITH("A", "\"state\":\"Closed\""), 1, 0, "A"},
+        {WITH("A", "\"state\":\"\""), 1, 0, "A"},
+        {WITH("A", "\"state\":null"), 1, 0, "A"},
+        {WITH("A", "\"state\":7"), 1, 0, "A"},
+        {WITH("A", "\"state\":\"open\""), 0, 1, "A"},
+        {WITH("A", "\"state\":\"pending\"") "," WITH("B", "\"state\":\"closed\""), 1, 1, "B"},
+        {WITH("B", "\"state\":\"closed\"") "," WITH("A", "\"state\":\"pending\""), 1, 1, "B"},
+        {WITH("A", "\"state\":\"pending\"") "," WITH("B", "\"state\":\"open\""), 0, 2, "A"},
+        {WITH("A", "\"payments\":[" PAID "]"), 1, 0, "A"},
+        {WITH("A", "\"payments\":[]"), 1, 0, "A"},
+        {WITH("A", "\"payments\":null"), 1, 0, "A"},
+        {WITH("A", "\"payments\":[{}]"), 1, 0, "A"},
+        {WITH("A", "\"payments\":[{\"payment_result\":{\"error_code\":\"\"}}]"), 1, 0, "A"},
+        {WITH("A", "\"payments\":[" UNPAID "]"), 0, 1, "A"},
+        {WITH("A", "\"payments\":[" UNPAID "," UNPAID "]"), 0, 1, "A"},
+        {WITH("A", "\"payments\":[" UNPAID "," PAID "]"), 1, 0, "A"},
+        {WITH("A", "\"payments\":[{\"payment_result\":{\"error_code\":17}}]"), 0, 1, "A"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        pwk_order_search found;
+        const char *body = apr_pstrcat(pool, "{\"items\":[", cases[i].items, "]}", NULL);
+
+        assert_int_equal(read_list(&found, 200, JSON_TYPE, body).outcome, PWK_OK);
+        if (found.count != cases[i].count || found.open != cases[i].open
+            || strcmp(found.order_id, cases[i].order_id) != 0) {
+            fail_msg("%s: %d, open %d, \"%s\"", body, found.count, found.open, found.order_id);
+        }
+    }
+}
+
 static void only_a_list_is_a_list(void **state)
 {
     static const struct {
@@ -555,14 +600,14 @@ static void a_reference_is_found_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(session_is_asked_for),       cmocka_unit_test(order_is_placed),
-        cmocka_unit_test(conditions_are_the_sales),   cmocka_unit_test(user_agent_is_visible),
-        cmocka_unit_test(traffic_source_is_fit),      cmocka_unit_test(references),
-        cmocka_unit_test(list_is_asked_for),          cmocka_unit_test(session_is_read),
-        cmocka_unit_test(categories_are_read),        cmocka_unit_test(session_needs_id_and_token),
-        cmocka_unit_test(session_is_refused),         cmocka_unit_test(orders_are_found),
-        cmocka_unit_test(only_a_list_is_a_list),      cmocka_unit_test(a_list_is_bounded),
-        cmocka_unit_test(a_reference_is_found_again),
+        cmocka_unit_test(session_is_asked_for),      cmocka_unit_test(order_is_placed),
+        cmocka_unit_test(conditions_are_the_sales),  cmocka_unit_test(user_agent_is_visible),
+        cmocka_unit_test(traffic_source_is_fit),     cmocka_unit_test(references),
+        cmocka_unit_test(list_is_asked_for),         cmocka_unit_test(session_is_read),
+        cmocka_unit_test(categories_are_read),       cmocka_unit_test(session_needs_id_and_token),
+        cmocka_unit_test(session_is_refused),        cmocka_unit_test(orders_are_found),
+        cmocka_unit_test(open_orders_prove_nothing), cmocka_unit_test(only_a_list_is_a_list),
+        cmocka_unit_test(a_list_is_bounded),         cmocka_unit_test(a_reference_is_found_again),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("order", tests, unit_begin, unit_end);
