@@ -94,11 +94,11 @@ sub sql ($self, $statement) {
     return @rows;
 }
 
-# So many minutes go by for what is under way.
+# So many minutes go by for what is under way; it is due to be looked at then. Readings count when they lie some minutes apart.
 sub pass_minutes ($self, $minutes) {
     my $seconds = 60 * $minutes;
-    $self->sql("UPDATE payway_purchase SET claimed = claimed - $seconds, due = due - $seconds, grant_until = grant_until - $seconds,"
-        . " looked = 0 WHERE state IN ('placing', 'unknown')");
+    my $earlier = join ', ', map {"$_ = $_ - $seconds"} qw(claimed changed due looked grant_from grant_until);
+    $self->sql("UPDATE payway_purchase SET $earlier, next_look = 1 WHERE state IN ('placing', 'unknown')");
 }
 
 1;
