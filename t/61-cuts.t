@@ -14,7 +14,7 @@ use PWK::Sale    ();
 use PWK::Shop    ();
 use PWK::Test;
 use PWK::Workers ();
-use Time::HiRes  qw(time);
+use Time::HiRes  qw(sleep time);
 
 my $WORKERS = 4;
 my $STEP    = $ENV{PWK_CUTS} // 1;
@@ -89,6 +89,33 @@ sub cases () {
     return @cases;
 }
 
+subtest 'an answer that is held, and comes in the end' => sub {
+    my $buyer = $shop->buyer;
+    my $page  = $shop->page($buyer, 'a');
+    my $id    = PWK::Sale::id($page);
+    my $token = $shop->approve($page);
+    my $held  = sub ($count) {
+        my $end = time + 15;
+        sleep 0.02 until $shop->proxy->held == $count || time > $end;
+        return $shop->proxy->held == $count;
+    };
+    for my $side (qw(request response)) {
+        $shop->proxy->cut($side => 10, how => 'hold');
+        my $pid = fork // die "fork: $!";
+        if (!$pid) { eval { $shop->sale($shop->leave($buyer))->authorize($page, token => $token) }; require POSIX; POSIX::_exit(0) }
+        ok $held->(1), "$side: held";
+        is $shop->sale($buyer)->state($id)->{state}, 'placing', 'it is being placed';
+        is $shop->proxy->release, 1, 'let go';
+        waitpid $pid, 0;
+        like $shop->sale($buyer)->state($id)->{state}, qr/placed|confirmed/, 'placed';
+        is $shop->proxy->seen->{$id}{sent}, 1, 'sent once';
+        $buyer = $shop->buyer;
+        $page  = $shop->page($buyer, 'a');
+        $id    = PWK::Sale::id($page);
+        $token = $shop->approve($page);
+    }
+};
+
 for my $check (qw(strict off)) {
     subtest "authorization_check $check" => sub {
         $sim->shape(authorization_check => $check);
@@ -132,7 +159,8 @@ for my $check (qw(strict off)) {
             last unless @open;
             $shop->pass_minutes($minutes);
             @open = grep { $_->{state} eq 'unknown' } each_of(look => @open);
-            is scalar(my @late = grep { $_->{charged} } @open), 0, 'what was charged is found at the first look' unless $looks++;
+            # At the first another look, by the server itself, may have been under way.
+            is scalar(my @late = grep { $_->{charged} } @open), 0, 'what was charged is found at the second look' if ++$looks == 2;
         }
         none_ok('an hour later nothing is open', @open);
         my %row = map { ($_->[0] => $_) } $shop->sql('SELECT id, state, error, order_id FROM payway_purchase');
@@ -144,7 +172,7 @@ for my $check (qw(strict off)) {
         $tally->();
         none_ok('and none of it was placed again by itself', grep { $_->{sent} != 1 || $_->{charged} > 1 } @done);
         is scalar(my @late = grep { $_->{charged} } @uncharged), 0, 'nor charged late';
-        is_deeply $shop->proxy->faults, {orders => scalar(keys %$seen), twice => [], shared => []}, 'every order of this run was sent once';
+        is_deeply $shop->proxy->faults, {orders => scalar(keys %{$shop->proxy->seen}), twice => [], shared => []}, 'every order of this run was sent once';
         note sprintf 'all of it in %.1f s', time - $began;
     };
 }

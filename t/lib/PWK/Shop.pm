@@ -98,7 +98,9 @@ sub sql ($self, $statement) {
 sub pass_minutes ($self, $minutes) {
     my $seconds = 60 * $minutes;
     my $earlier = join ', ', map {"$_ = $_ - $seconds"} qw(claimed changed due looked grant_from grant_until);
-    $self->sql("UPDATE payway_purchase SET $earlier, next_look = 1 WHERE state IN ('placing', 'unknown')");
+    # The first of the two is what the index of running purchases says: so it is used.
+    $self->sql("UPDATE payway_purchase SET $earlier, next_look = 1 WHERE state IN ('placing', 'unknown', 'manual', 'placed')"
+        . " AND state IN ('placing', 'unknown')");
 }
 
 1;
