@@ -21,6 +21,7 @@ is $said[-1], "purchases=$PURCHASES charged=$charged double=0 lost=0 stuck=0 vio
 ok $ok, 'and its status says so';
 cmp_ok $charged, '>', $PURCHASES / 2, 'most were charged';
 cmp_ok $charged, '<', $PURCHASES,     'some were not';
+cmp_ok join(' ', @said) =~ /children killed (\d+)/ ? $1 : 0, '>', 5, 'children were killed indeed';
 my %hit = map { /\Afaults: (.*)/ ? $1 =~ /(\S+) (\d+)/g : () } @said;
 cmp_ok $hit{$_} // 0, '>', 5, "some purchases met: $_" for qw(kill cut 5xx late);
 $ok ? note $_ : diag $_ for @said;

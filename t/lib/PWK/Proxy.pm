@@ -75,8 +75,8 @@ sub held ($self) { return $self->_tell({do => 'held'})->{count} }
 # `request_head`, `response`, `response_head`, and `cut`: whether one was carried out. forget => 1: lengths are kept no longer.
 sub seen ($self, %option) { return $self->_tell({do => 'seen', %option})->{seen} }
 
-# Of all orders since the start: {orders, twice => [purchases sent more than once], shared => [Klarna sessions of more than one
-# purchase]}.
+# Of all orders since the start: {orders, twice => [purchases sent more than once], shared => [Klarna sessions of more than
+# one purchase], killed => how many processes}.
 sub faults ($self) { return $self->_tell({do => 'faults'}) }
 
 # Each process talks by a connection of its own.
@@ -190,6 +190,7 @@ sub _do_faults ($self, $) {
     my ($sent, $sessions) = @$self{qw(sent sessions)};
     return {
         orders => scalar keys %$sent,
+        killed => $self->{killed} // 0,
         twice  => [sort grep { $sent->{$_} > 1 } keys %$sent],
         shared => [sort grep { $sessions->{$_} eq '' } keys %$sessions],
     };
@@ -299,7 +300,7 @@ sub _cut ($self, $link, $side, $to) {
         push @{$self->{held}}, $link;
         return;
     }
-    _kill($link->{client}, $cut->{parent}) if $how eq 'kill';
+    $self->{killed} += _kill($link->{client}, $cut->{parent}) if $how eq 'kill';
     $self->_end($link, $how);
 }
 
@@ -307,11 +308,12 @@ sub _cut ($self, $link, $side, $to) {
 sub _kill ($socket, $parent) {
     my $local = sprintf '%08X:%04X', unpack('L', $socket->peeraddr), $socket->peerport;
     my ($inode) = map { (split)[9] } grep { (split)[1] eq $local } split /\n/, PWK::Server::slurp('/proc/net/tcp');
-    return unless $inode;
+    return 0 unless $inode;
     for my $pid (split ' ', PWK::Server::slurp("/proc/$parent/task/$parent/children")) {
         next unless grep { (readlink // '') eq "socket:[$inode]" } glob "/proc/$pid/fd/*";
         return kill KILL => $pid;
     }
+    return 0;
 }
 
 1;
