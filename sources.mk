@@ -59,6 +59,7 @@ httpd_sources = \
 	src/httpd/pwk_directives.c \
 	src/httpd/pwk_endpoints.c \
 	src/httpd/pwk_grants.c \
+	src/httpd/pwk_guard.c \
 	src/httpd/pwk_identify.c \
 	src/httpd/pwk_ledger.c \
 	src/httpd/pwk_log.c \
@@ -92,6 +93,7 @@ httpd_headers = \
 	src/httpd/pwk_directives.h \
 	src/httpd/pwk_endpoints.h \
 	src/httpd/pwk_grants.h \
+	src/httpd/pwk_guard.h \
 	src/httpd/pwk_identify.h \
 	src/httpd/pwk_ledger.h \
 	src/httpd/pwk_log.h \
@@ -119,6 +121,7 @@ unit_tests = \
 	t/unit/json \
 	t/unit/klarna \
 	t/unit/ledger \
+	t/unit/money \
 	t/unit/offer \
 	t/unit/order \
 	t/unit/outcome \

@@ -39,22 +39,22 @@
 #define PWK_SECRET_MIN 32           /* bytes of PaywayCryptoKey */
 #define PWK_SEAL_DAYS_MAX 31        /* days that a sealed string can be opened, whatever is in it */
 
-#define PWK_CLOCK_LEEWAY_S 120             /* clocks of our own hosts: how far ahead another's midnight may be */
-#define PWK_READER_LIFE_S (30 * 24 * 3600) /* the reader's cookie */
-#define PWK_LOGIN_LIFE_S 600               /* a login under way */
-#define PWK_SALE_LIFE_S (24 * 3600)        /* a wall left open in a tab */
-#define PWK_SESSION_LIFE_S (48 * 3600)     /* a Klarna session (guide, step 2) */
-#define PWK_GRANT_S (24 * 3600)            /* how long a purchase opens what Payway does not show yet */
-#define PWK_GRANT_ALARM_S (15 * 60)        /* … and when that is worth an alarm */
-#define PWK_IDENTITY_PAGE_S (55 * 60)      /* life of the token with identity that the purchase page sees to */
-#define PWK_IDENTITY_MIN_S 120             /* … and that a call at least needs */
-#define PWK_RESUME_LIFE_S 600              /* an authorization that waits for a login */
-#define PWK_AUTHORIZATION_LIFE_S (65 * 60) /* Klarna's authorization is dead then (60 min, and some) */
-#define PWK_UNKNOWN_S (48 * 3600)          /* how long an outcome is looked for before an operator has to */
-#define PWK_LOOK_S 5                       /* a returning reader triggers a search this often at most */
-#define PWK_NEGATIVES_MIN 3                /* complete readings without the order before it counts as absent */
-#define PWK_NEGATIVE_GAP_S 150      /* … which lie this far apart, so that a clock that jumps cannot prove any */
-#define PWK_ORDER_TIMEOUT_MAX_S 600 /* of PaywayOrderTimeout */
+#define PWK_CLOCK_LEEWAY_S 120                  /* clocks of our own hosts: how far one may be ahead of another */
+#define PWK_READER_LIFE_S (30 * 24 * 3600)      /* the reader's cookie */
+#define PWK_LOGIN_LIFE_S 600                    /* a login under way */
+#define PWK_SALE_LIFE_S (24 * 3600)             /* a wall left open in a tab */
+#define PWK_SESSION_LIFE_S (48 * 3600)          /* a Klarna session (guide, step 2) */
+#define PWK_GRANT_S (24 * 3600)                 /* how long a purchase opens what Payway does not show yet */
+#define PWK_GRANT_ALARM_S (15 * 60)             /* … and when that is worth an alarm */
+#define PWK_IDENTITY_PAGE_S (55 * 60)           /* life of the token with identity that the purchase page sees to */
+#define PWK_IDENTITY_MIN_S 120                  /* … and that a call at least needs */
+#define PWK_RESUME_LIFE_S 600                   /* an authorization that waits for a login */
+#define PWK_AUTHORIZATION_LIFE_S (65 * 60)      /* Klarna's authorization is dead then (60 min, and some) */
+#define PWK_UNKNOWN_S (48 * 3600)               /* how long an outcome is looked for before an operator has to */
+#define PWK_LOOK_S 5                            /* a returning reader triggers a search this often at most */
+#define PWK_NEGATIVES_MIN 3                     /* complete readings without the order before it counts as absent */
+#define PWK_NEGATIVE_GAP_S 150                  /* … which lie this far apart: a clock that jumps proves nothing */
+#define PWK_ORDER_TIMEOUT_MAX_S 600             /* of PaywayOrderTimeout */
 #define PWK_KEEP_UNSOLD_S (30 * 24 * 3600)      /* rows of the ledger that came to nothing */
 #define PWK_KEEP_S (400 * 24 * 3600)            /* … and those that ended otherwise */
 #define PWK_LEDGER_DOWN_S 30                    /* how long walls say that nothing is sold after the ledger failed */

@@ -245,12 +245,14 @@ static pwk_purchase_action commit(placing *on, pwk_purchase_event event)
     return action;
 }
 
-/* Between the reading of the products and the claim another purchase of this account may have gone through. Then they are read
- * once more, now that none can run beside this one; what must not be placed after all is given back, unsent. */
+/* Between the reading of the products and the claim another purchase of this account may have gone through, by the clock of
+ * another host, which may be behind. Then they are read once more, now that none can run beside this one; what must not be
+ * placed after all is given back, unsent. */
 static int check_again(placing *on)
 {
     pwk_purchase other, pending = {0};
-    apr_status_t rv = pwk_ledger_finished(&other, on->site->ledger, &on->purchase, on->asked, on->r->pool);
+    apr_status_t rv = pwk_ledger_finished(&other, on->site->ledger, &on->purchase,
+                                          on->asked - apr_time_from_sec(PWK_CLOCK_LEEWAY_S), on->r->pool);
     if (rv == APR_SUCCESS)
         rv = read_products(on).outcome == PWK_OK ? find_products(&pending, on) : APR_EGENERAL;
     if (rv != APR_NOTFOUND)

@@ -7,6 +7,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "pwk_guard.h"
+
 enum {
     SQLITE_CONNECTIONS = 4, /* the driver lets one thread of a process at a time into SQLite anyway */
     PGSQL_CONNECTIONS = 8,
@@ -18,6 +20,12 @@ enum {
 #define RETRY_WITHIN apr_time_from_sec(1)
 #define OPEN_WITHIN apr_time_from_sec(2)
 #define CLOSE_TIMEOUT apr_time_from_sec(5)
+/* Longer than statement_timeout, which ends a statement for a reason that the server gives. */
+#define PATIENCE apr_time_from_sec(4)
+/* A server that was waited for in vain: for how long it is left alone then, and when that tells nothing any more. What
+ * fails sooner than LATE costs nobody anything to try. */
+#define LATE apr_time_from_msec(500)
+enum { LEFT_ALONE_TENTHS = 20, FORGOTTEN_TENTHS = 100 };
 
 /* A connection, or the place of one: opened by whoever takes it and finds it closed, outside the list's lock, and
  * closed after any error, which also ends a statement that a restarted server or a changed schema made useless. So an
@@ -27,11 +35,14 @@ typedef struct pwk_database_connection {
     apr_pool_t *pool;
     apr_dbd_t *handle; /* NULL: closed */
     apr_dbd_prepared_t **prepared;
+    pwk_guarded guarded;
 } connection;
 
 struct pwk_database {
     apr_pool_t *pool;
     apr_uint32_t closed, max; /* connections */
+    apr_uint32_t silent;      /* since when it has not answered, in tenths of a second; 0: it answers */
+    pwk_guard *guard;         /* NULL: a file, or libpq cannot be guarded */
     const pwk_database_plan *plan;
     const apr_dbd_driver_t *driver;
     int is_file;
@@ -94,12 +105,56 @@ apr_status_t pwk_database_forget(pwk_database_call *call, apr_status_t rv)
     return rv;
 }
 
+/* --- a server that does not answer --- */
+
+static const char SILENT[] = "it did not answer a moment ago";
+
+static apr_uint32_t tenths(apr_time_t at)
+{
+    return (apr_uint32_t)(at / apr_time_from_msec(100)) | 1;
+}
+
+static void note_silent(pwk_database *database)
+{
+    apr_atomic_set32(&database->silent, tenths(apr_time_now()));
+}
+
+static void note_answer(pwk_database *database)
+{
+    if (apr_atomic_read32(&database->silent))
+        apr_atomic_set32(&database->silent, 0);
+}
+
+/* Whether it is to be left alone: one call tries it now and then, and the others are told, so that a dead server does
+ * not hold a thread for each reader. */
+static int is_silent(pwk_database *database)
+{
+    apr_uint32_t since = apr_atomic_read32(&database->silent), now = tenths(apr_time_now()), age = now - since;
+    return since && age < FORGOTTEN_TENTHS
+           && (age < LEFT_ALONE_TENTHS || apr_atomic_cas32(&database->silent, now, since) != since);
+}
+
+/* Whether that was found out while a call waited for its connection. */
+static int fell_silent(pwk_database *database, apr_time_t begun)
+{
+    apr_uint32_t since = apr_atomic_read32(&database->silent);
+    return since && (apr_int32_t)(since - tenths(begun)) > 0;
+}
+
+static apr_status_t note_cut(pwk_database_call *call, const char *doing)
+{
+    note_silent(call->database);
+    call->unopened = pwk_database_note(call, doing, "no answer within 4 s, so the connection was cut");
+    return call->unopened;
+}
+
 /* --- connections --- */
 
 static void close_connection(const pwk_database *database, connection *on)
 {
     if (on->handle)
         apr_dbd_close(database->driver, on->handle);
+    pwk_guard_drop(&on->guarded);
     on->handle = NULL;
     apr_pool_clear(on->pool);
 }
@@ -108,6 +163,7 @@ static apr_status_t make_connection(void **made, void *data, apr_pool_t *p)
 {
     const pwk_database *database = data;
     connection *on = apr_pcalloc(p, sizeof(*on));
+    on->guarded.fd = -1;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds */
     on->prepared = apr_pcalloc(p, (apr_size_t)database->plan->statement_count * sizeof(*on->prepared));
     *made = on;
@@ -239,6 +295,14 @@ static void make_file(const char *path, apr_pool_t *p)
         apr_file_close(file);
 }
 
+static apr_status_t settle(pwk_database_call *call)
+{
+    apr_status_t rv = call->database->is_file ? settle_file(call) : settle_server(call);
+    if (rv == APR_SUCCESS)
+        rv = settle_schema(call);
+    return rv == APR_SUCCESS ? prepare(call) : rv;
+}
+
 static apr_status_t open_once(pwk_database_call *call, int *opened)
 {
     const pwk_database *database = call->database;
@@ -253,24 +317,32 @@ static apr_status_t open_once(pwk_database_call *call, int *opened)
                                  database->is_file ? words : without_quotations(words, call->p));
     }
     *opened = 1;
-    rv = database->is_file ? settle_file(call) : settle_server(call);
-    if (rv == APR_SUCCESS)
-        rv = settle_schema(call);
-    return rv == APR_SUCCESS ? prepare(call) : rv;
+    rv = pwk_guard_take(database->guard, &on->guarded, on->handle);
+    if (rv != APR_SUCCESS)
+        return pwk_database_note(call, "guarding the connection", "out of threads or of files");
+    pwk_guard_begin(database->guard, &on->guarded);
+    rv = settle(call);
+    return pwk_guard_end(database->guard, &on->guarded) ? note_cut(call, "setting the database up") : rv;
 }
 
 /* Once in a call: a server that does not answer has been waited for then. */
 static apr_status_t see_to_connection(pwk_database_call *call)
 {
+    if (call->on->guarded.is_cut)
+        close_connection(call->database, call->on);
     if (call->on->handle)
         return APR_SUCCESS;
     for (int tries = 1; call->unopened == APR_SUCCESS; tries++) {
         int opened = 0;
+        apr_time_t now, from = apr_time_now();
         apr_status_t rv = open_once(call, &opened);
         if (rv == APR_SUCCESS)
             return rv;
         close_connection(call->database, call->on);
-        if (!opened || rv == APR_EMISMATCH || tries == OPEN_TRIES || apr_time_now() - call->begun > OPEN_WITHIN)
+        now = apr_time_now();
+        if (!opened && !call->database->is_file && now - from > LATE)
+            note_silent(call->database);
+        if (!opened || rv == APR_EMISMATCH || tries == OPEN_TRIES || now - call->begun > OPEN_WITHIN)
             call->unopened = rv;
         else
             apr_sleep(apr_time_from_msec(20 * tries));
@@ -283,14 +355,21 @@ static apr_status_t see_to_connection(pwk_database_call *call)
 apr_status_t pwk_database_start(pwk_database_call *call, pwk_database *database, apr_pool_t *p)
 {
     void *taken = NULL;
-    int closed = apr_atomic_read32(&database->closed) != 0;
+    const char *not_now = apr_atomic_read32(&database->closed) ? "this process is ending"
+                          : is_silent(database)                ? SILENT
+                                                               : NULL;
     apr_status_t rv;
     *call = (pwk_database_call){.database = database, .p = p, .begun = apr_time_now()};
-    rv = closed ? APR_EGENERAL : apr_reslist_acquire(database->connections, &taken);
+    rv = not_now ? APR_EGENERAL : apr_reslist_acquire(database->connections, &taken);
+    if (rv == APR_SUCCESS && fell_silent(database, call->begun)) {
+        apr_reslist_release(database->connections, taken);
+        not_now = SILENT;
+        rv = APR_EGENERAL;
+    }
     call->on = rv == APR_SUCCESS ? taken : NULL;
     if (rv == APR_SUCCESS)
         return rv;
-    pwk_database_note(call, "waiting for a connection", closed ? "this process is ending" : "all are in use");
+    pwk_database_note(call, "waiting for a connection", not_now ? not_now : "all are in use");
     database->complain(database->context, rv, call->trouble.doing, call->trouble.words);
     return rv;
 }
@@ -311,6 +390,21 @@ int pwk_database_may_retry(pwk_database_call *call, apr_status_t rv)
     return may;
 }
 
+/* A statement has returned. One that was cut off too late to matter leaves a connection that see_to_connection closes:
+ * what was read still hangs on it. */
+static apr_status_t end_statement(pwk_database_call *call, const char *doing, int failed)
+{
+    int is_cut = pwk_guard_end(call->database->guard, &call->on->guarded);
+    apr_status_t rv = APR_SUCCESS;
+    if (!failed)
+        note_answer(call->database);
+    else
+        rv = is_cut ? note_cut(call, doing) : note_driver(call, doing, failed);
+    if (failed)
+        close_connection(call->database, call->on);
+    return rv;
+}
+
 apr_status_t pwk_database_write(pwk_database_call *call, unsigned which, const char **values, int *n)
 {
     connection *on = call->on;
@@ -319,12 +413,9 @@ apr_status_t pwk_database_write(pwk_database_call *call, unsigned which, const c
     *n = 0;
     if (rv != APR_SUCCESS)
         return rv;
+    pwk_guard_begin(call->database->guard, &on->guarded);
     failed = apr_dbd_pquery(call->database->driver, call->p, on->handle, n, on->prepared[which], 0, values);
-    if (!failed)
-        return APR_SUCCESS;
-    rv = note_driver(call, "writing", failed);
-    close_connection(call->database, on);
-    return rv;
+    return end_statement(call, "writing", failed);
 }
 
 static apr_status_t read_once(apr_array_header_t *rows, pwk_database_call *call, unsigned which, const char **values)
@@ -337,12 +428,11 @@ static apr_status_t read_once(apr_array_header_t *rows, pwk_database_call *call,
     int failed, columns;
     if (rv != APR_SUCCESS)
         return rv;
+    pwk_guard_begin(call->database->guard, &on->guarded);
     failed = apr_dbd_pselect(driver, call->p, on->handle, &results, on->prepared[which], 1, 0, values);
-    if (failed) {
-        rv = note_driver(call, "reading", failed);
-        close_connection(call->database, on);
+    rv = end_statement(call, "reading", failed);
+    if (rv != APR_SUCCESS)
         return rv;
-    }
     columns = apr_dbd_num_cols(driver, results);
     while (!apr_dbd_get_row(driver, call->p, results, &row, -1)) {
         const char **texts = apr_palloc(call->p, (apr_size_t)columns * sizeof(*texts));
@@ -398,6 +488,7 @@ static apr_status_t close_database(void *data)
     while (apr_reslist_acquired_count(database->connections) < database->max
            && apr_reslist_acquire(database->connections, &taken) == APR_SUCCESS)
         close_connection(database, taken);
+    pwk_guard_dismiss(database->guard);
     return APR_SUCCESS;
 }
 
@@ -453,6 +544,8 @@ apr_status_t pwk_database_create(pwk_database **database, const pwk_database_pla
         complain(context, rv, "making the list of connections", "out of memory or of locks");
         return rv;
     }
+    if (!is_file && (rv = pwk_guard_create(&made->guard, loaded, PATIENCE, own)) != APR_SUCCESS)
+        complain(context, rv, "guarding connections", "libpq does not tell its sockets: a frozen server holds threads");
     apr_reslist_timeout_set(made->connections, ACQUIRE_TIMEOUT);
     apr_pool_pre_cleanup_register(p, made, close_database);
     *database = made;

@@ -30,12 +30,20 @@ static void found(const pwk_site *site, pwk_purchase *purchase, const char *orde
                      *order_id ? order_id : "by the products alone");
 }
 
-/* Whether Payway shows by now what the purchase gives: before the claim the reader lacked it. */
-static int is_shown(const pwk_site *site, const pwk_purchase *purchase, apr_pool_t *p)
+/* Whether it gave its products: before the claim the reader lacked them, Payway shows them by now, and nothing else can have given
+ * them. An order that never left, and another purchase that went through between the reading of the products and the claim, look
+ * the same. APR_NOTFOUND: it did not; any other: could not find out. */
+static apr_status_t find_given(const pwk_site *site, const pwk_purchase *purchase, apr_pool_t *p)
 {
     apr_array_header_t *codes;
-    pwk_result result = pwk_account_products(&codes, site, purchase->account, p);
-    return result.outcome == PWK_OK && pwk_grants_has_all(codes, pwk_grants_products(purchase, p));
+    pwk_purchase other;
+    apr_time_t since = purchase->created - apr_time_from_sec(PWK_CLOCK_LEEWAY_S);
+    apr_status_t rv = pwk_ledger_finished(&other, site->ledger, purchase, since, p);
+    if (rv != APR_NOTFOUND)
+        return rv == APR_SUCCESS ? APR_NOTFOUND : rv;
+    if (pwk_account_products(&codes, site, purchase->account, p).outcome != PWK_OK)
+        return APR_EGENERAL;
+    return pwk_grants_has_all(codes, pwk_grants_products(purchase, p)) ? APR_SUCCESS : APR_NOTFOUND;
 }
 
 /* A complete list without the order is a reading, not yet a proof: Payway may book late, Klarna's authorization could still
@@ -45,7 +53,8 @@ static void absent(const pwk_site *site, pwk_purchase *purchase, apr_time_t now,
     if (now - purchase->changed < apr_time_from_sec(PWK_NEGATIVE_GAP_S)
         || pwk_ledger_note_absent(site->ledger, purchase, now, p) != APR_SUCCESS
         || purchase->negatives < PWK_NEGATIVES_MIN
-        || now - purchase->claimed < apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S) || is_shown(site, purchase, p))
+        || now - purchase->claimed < apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S)
+        || find_given(site, purchase, p) != APR_NOTFOUND)
         return;
     purchase->error = "order_absent";
     if (move(site, purchase, PWK_EVENT_ABSENT, now, p))
@@ -108,7 +117,7 @@ static int search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, 
         pwk_account_complain(site, &result, "searching for an order", p);
     } else if (result.outcome == PWK_OK && all.complete && !all.open) {
         absent(site, purchase, now, p);
-    } else if (is_shown(site, purchase, p)) {
+    } else if (find_given(site, purchase, p) == APR_SUCCESS) {
         /* Without a list of orders that can be read, or with one that is not closed, the products say enough to end the
          * waiting. */
         found(site, purchase, all.open ? all.order_id : "", now, p);

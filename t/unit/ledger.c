@@ -4,9 +4,12 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +30,7 @@ static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd
 #include "../../src/httpd/pwk_database.c"
 #undef apr_dbd_pquery
 #undef apr_dbd_pselect
+#include "../../src/httpd/pwk_guard.c"
 #include "../../src/httpd/pwk_ledger.c"
 
 #define PROCESSES 4
@@ -1617,6 +1621,105 @@ static void a_server_that_is_not_there(void **state)
     assert_null(strstr(complaints.words, "hunter2"));
 }
 
+/* The process that serves the connection of a ledger, which has one. */
+static pid_t server_of(pwk_ledger *of)
+{
+    const char *pid;
+    void *taken;
+
+    assert_int_equal(apr_reslist_acquire(of->database->connections, &taken), APR_SUCCESS);
+    first_value(&pid, of->database, taken, "SELECT pg_backend_pid()");
+    apr_reslist_release(of->database->connections, taken);
+    return (pid_t)atoi(pid);
+}
+
+/* Whoever comes next is told at once. */
+static void it_is_left_alone(pwk_ledger *silent)
+{
+    apr_time_t from = apr_time_now();
+    pwk_purchase row;
+
+    one_complaint(APR_EGENERAL);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(pwk_ledger_read(&row, silent, "id", pool), APR_EGENERAL);
+        assert_non_null(strstr(complaints.words, "a moment ago"));
+        one_complaint(APR_EGENERAL);
+    }
+    assert_true(apr_time_now() - from < S(1));
+}
+
+static void a_server_that_freezes(void **state)
+{
+    pwk_purchase purchase = begun("a"), row, other;
+    apr_time_t from;
+    pid_t pid;
+
+    (void)state;
+    if (is_file()) {
+        return;
+    }
+    alarm(60); /* who waits for ever fails too */
+    pid = server_of(ledger);
+    for (int writes = 0; writes < 2; writes++) {
+        if (kill(pid, SIGSTOP)) {
+            print_message("# left out: the server's processes are not ours\n");
+            return;
+        }
+        from = apr_time_now();
+        if (writes) {
+            authorise(&purchase, "t");
+            assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_EGENERAL);
+        } else {
+            assert_int_equal(pwk_ledger_read(&row, ledger, purchase.id, pool), APR_EGENERAL);
+        }
+        assert_true(apr_time_now() - from >= PATIENCE && apr_time_now() - from < A_FEW_SECONDS);
+        assert_non_null(strstr(complaints.words, "cut"));
+        it_is_left_alone(ledger);
+        kill(pid, SIGCONT);
+        while (pwk_ledger_read(&row, ledger, purchase.id, pool) != APR_SUCCESS) {
+            assert_true(apr_time_now() - from < S(20));
+            usleep(50000);
+        }
+        complaints.count = 0;
+        pid = server_of(ledger);
+    }
+    /* The rest of the process did not lose a socket to it. */
+    assert_non_null(raw_value("SELECT state FROM payway_purchase"));
+    alarm(0);
+}
+
+static void a_server_that_swallows_all(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int deaf = socket(AF_INET, SOCK_STREAM, 0);
+    pwk_purchase row;
+    apr_time_t from;
+    pwk_ledger *late;
+
+    (void)state;
+    if (is_file()) {
+        close(deaf);
+        return;
+    }
+    assert_int_equal(bind(deaf, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(deaf, 5), 0);
+    assert_int_equal(getsockname(deaf, (struct sockaddr *)&address, &length), 0);
+    late = another(apr_psprintf(pool, "host=127.0.0.1 port=%d user=reader sslmode=disable", ntohs(address.sin_port)));
+    from = apr_time_now();
+    assert_int_equal(pwk_ledger_read(&row, late, "id", pool), APR_EGENERAL);
+    assert_true(apr_time_now() - from < A_FEW_SECONDS);
+    it_is_left_alone(late);
+    close(deaf);
+    /* Nobody is told that for longer than it is so. */
+    while (pwk_ledger_read(&row, late, "id", pool), strstr(complaints.words, "a moment ago")) {
+        assert_true(apr_time_now() - from < S(20));
+        usleep(50000);
+    }
+    assert_non_null(strstr(complaints.words, "efused"));
+    complaints.count = 0;
+}
+
 static void a_file_that_is_none_of_sqlites(void **state)
 {
     const char *path = apr_pstrcat(pool, directory, "/broken.db", NULL);
@@ -1888,6 +1991,8 @@ int main(void)
         TEST(no_such_driver),
         TEST(no_directory),
         TEST(a_server_that_is_not_there),
+        TEST(a_server_that_freezes),
+        TEST(a_server_that_swallows_all),
         TEST(a_file_that_is_none_of_sqlites),
         TEST(a_directory_that_may_only_be_read),
         TEST(a_database_that_somebody_holds),
