@@ -306,10 +306,11 @@ sub _cut ($self, $link, $side, $to) {
 
 # Kills the child of `$parent` at the other end of the socket.
 sub _kill ($socket, $parent) {
-    my $local = sprintf '%08X:%04X', unpack('L', $socket->peeraddr), $socket->peerport;
-    my ($inode) = map { (split)[9] } grep { (split)[1] eq $local } split /\n/, PWK::Server::slurp('/proc/net/tcp');
-    return 0 unless $inode;
-    for my $pid (split ' ', PWK::Server::slurp("/proc/$parent/task/$parent/children")) {
+    my $ends = join ' ', map { sprintf '%08X:%04X', unpack('L', $_->[0]), $_->[1] } [$socket->peeraddr, $socket->peerport],
+        [$socket->sockaddr, $socket->sockport];
+    my ($inode) = PWK::Server::slurp('/proc/net/tcp') =~ /^\s*\d+: \Q$ends\E (?:\S+\s+){6}(\d+)/m or return 0;
+    # Not from the list of children in /proc, which is incomplete while some of them end.
+    for my $pid (grep { PWK::Server::slurp("/proc/$_/stat") =~ /\) \S $parent / } map { m{(\d+)\z} } glob '/proc/[0-9]*') {
         next unless grep { (readlink // '') eq "socket:[$inode]" } glob "/proc/$pid/fd/*";
         return kill KILL => $pid;
     }
