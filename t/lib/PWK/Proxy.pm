@@ -105,7 +105,7 @@ sub DESTROY ($self) {
 package PWK::Proxy::Process;
 
 use v5.36;
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(SOCK_RAW SOL_SOCKET SO_LINGER SO_RCVTIMEO);
 
 sub new ($class, %with) { return bless {%with, talks => {}, links => {}, seen => {}, cuts => {}, next => [], held => []}, $class }
 
@@ -304,17 +304,35 @@ sub _cut ($self, $link, $side, $to) {
     $self->_end($link, $how);
 }
 
-# Kills the child of `$parent` at the other end of the socket.
+# Kills the child of `$parent` at the other end of the socket. Returns how many that were.
 sub _kill ($socket, $parent) {
-    my $ends = join ' ', map { sprintf '%08X:%04X', unpack('L', $_->[0]), $_->[1] } [$socket->peeraddr, $socket->peerport],
-        [$socket->sockaddr, $socket->sockport];
-    my ($inode) = PWK::Server::slurp('/proc/net/tcp') =~ /^\s*\d+: \Q$ends\E (?:\S+\s+){6}(\d+)/m or return 0;
-    # Not from the list of children in /proc, which is incomplete while some of them end.
-    for my $pid (grep { PWK::Server::slurp("/proc/$_/stat") =~ /\) \S $parent / } map { m{(\d+)\z} } glob '/proc/[0-9]*') {
-        next unless grep { (readlink // '') eq "socket:[$inode]" } glob "/proc/$pid/fd/*";
-        return kill KILL => $pid;
+    my $inode = _inode_of_peer($socket) || return 0;
+    my $list  = "/proc/$parent/task/$parent/children";    # may lack some while others end: then all are asked
+    my $all   = sub { grep { PWK::Server::slurp("/proc/$_/stat") =~ /\) \S $parent / } map { m{(\d+)\z} } glob '/proc/[0-9]*' };
+    for my $pids (sub { split ' ', PWK::Server::slurp($list) }, $all) {
+        for my $pid ($pids->()) {
+            return kill KILL => $pid if grep { (readlink // '') eq "socket:[$inode]" } glob "/proc/$pid/fd/*";
+        }
     }
     return 0;
+}
+
+# By which /proc knows the socket at the other end. The kernel is asked for the one (sock_diag(7)); the whole table is read only
+# where it does not answer, since after many connections that takes long.
+sub _inode_of_peer ($socket) {
+    my @ends = ([$socket->peeraddr, $socket->peerport], [$socket->sockaddr, $socket->sockport]);
+    my ($family, $protocol, $by_family, $request) = (2, 6, 20, 1);
+    my $wanted = pack 'CCCC L nn a16a16 L LL', $family, $protocol, 0, 0, 0xffff_ffff, $ends[0][1], $ends[1][1], $ends[0][0], $ends[1][0],
+        0, 0xffff_ffff, 0xffff_ffff;
+    if (socket my $kernel, 16, SOCK_RAW, 4) {
+        setsockopt $kernel, SOL_SOCKET, SO_RCVTIMEO, pack 'l!l!', 1, 0;
+        send $kernel, pack('LSSLL', 16 + length $wanted, $by_family, $request, 1, 0) . $wanted, 0;
+        recv $kernel, my $answer, 8192, 0;
+        my ($length, $type) = unpack 'LS', $answer // '';
+        return unpack 'x84 L', $answer if ($type // 0) == $by_family && length $answer >= 88;
+    }
+    my $both = join ' ', map { sprintf '%08X:%04X', unpack('L', $_->[0]), $_->[1] } @ends;
+    return PWK::Server::slurp('/proc/net/tcp') =~ /: \Q$both\E (?:\S+\s+){6}(\d+)/ ? $1 : 0;
 }
 
 1;
