@@ -413,6 +413,19 @@ subtest 'the browser died before it was answered' => sub {
     is charges($account), 1, 'charged once';
 };
 
+subtest 'the browser died, and the cache forgot what it knew' => sub {
+    my ($sale, $client, $account) = buyer();
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    my $dead = $sale->twin;
+    $dead->client->follow($dead->authorize($page));
+    until_ok(sub { $dead->state($id)->{state} eq 'confirmed' }, 'Payway shows the products');
+    $server->graceful;
+    # The wall asks about a reader every ten seconds at most, and has just asked.
+    like $client->follow($client->navigate("/payway/purchase/$id"))->url, qr{/payway/confirm/}, 'the confirmation';
+    is $client->get('/premium/a.html')->status, 200, 'opens the article';
+};
+
 subtest 'who has it already is not sold it' => sub {
     my ($sale, $client, $account) = buyer();
     my $page = $sale->press('/premium/a.html');

@@ -288,6 +288,12 @@ subtest 'place_order' => sub {
     my $year = session($bert, period_type => 'limited');
     is post($bert, 'v1/klarna_payments/place_order', order_body($year))->{status}, 200, 'without period_id';
     is(($sim->charges)[-1]{amount}, 2100, 'the first period of the type');
+
+    is $sim->forget($ANNA), 2, 'an account is forgotten with its charges';
+    my %left = %{$sim->books};
+    is_deeply [map { scalar @$_ } @left{qw(charges orders klarna_sessions authorizations)}], [1, 1, 1, 1], 'what is left is the other one\'s';
+    is scalar(grep { ($_->{account} // '') eq $ANNA } map {@$_} @left{qw(charges orders klarna_sessions)}), 0, 'and nothing of hers';
+    error_is(get($plain, 'v1/order', account_id => $ANNA), 404, 'not_found', undef, 'the API does not know her');
     $sim->reset;
     is_deeply [@{$sim->books}{qw(klarna_sessions authorizations klarna_persons charges)}], [[], [], {}, []],
         'a reset forgets all of it';

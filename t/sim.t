@@ -821,6 +821,17 @@ subtest 'the journal' => sub {
     is_deeply [[$sim->requests], [$sim->stats]], [[], []], 'forgotten';
 };
 
+subtest 'the journal keeps counts alone' => sub {
+    $sim->shape(journal => 'counts');
+    $sim->clear_requests;
+    identify(browser());
+    is scalar(my @none = $sim->requests), 0, 'no request is kept';
+    is_deeply [map { [@$_{qw(role method path status count)}] } $sim->stats], [[qw(sso GET /identify 302 1)]], 'but counted';
+    $sim->shape(journal => 'full');
+    identify(browser());
+    is scalar(my @one = $sim->requests(path => '/identify')), 1, 'until it is to be kept again';
+};
+
 subtest 'control' => sub {
     ok !eval { $sim->shape(price => 'gold'); 1 }, 'a wrong value of a switch is refused';
     ok !eval { $sim->shape(envelope => 'flat', prize => 'string'); 1 }, 'a wrong name as well';
@@ -839,6 +850,17 @@ subtest 'control' => sub {
     is sso('sessionstatus', sid => $session->{sid}, lks => 'loggedin')->{sts}, 'terminated', 'terminate';
     ok !grep({ exists $_->{secret} || exists $_->{password} } @{$sim->books->{clients}}, @{$sim->books->{accounts}}),
         'the books keep secrets';
+
+    my ($anna) = grep { $_->{id} eq $ANNA } @{$sim->part('accounts')};
+    is $anna->{id}, $ANNA, 'one part of the books';
+    ok !eval { $sim->part('secrets'); 1 }, 'a part that there is not';
+    my $held = grep { ($_->{account} // '') eq $ANNA } map {@$_} @{$sim->books}{qw(sessions tokens)};
+    cmp_ok $held, '>', 0, 'an account has sessions and tokens';
+    $sim->forget($ANNA, 'f' x 24);
+    is scalar(grep { ($_->{account} // $_->{id} // '') eq $ANNA } map {@$_} @{$sim->books}{qw(accounts sessions tokens tickets)}), 0,
+        'forgotten, it has none, and is not there';
+    ok $sim->new_account({%$anna, password => 'x'}), 'its address is free again';
+    ok !eval { $sim->call(POST => '/forget', {accounts => 'all'}); 1 }, 'what is no list is refused';
     my $clean = {%seed, accounts => []};
     $sim->reset($clean);
     is_deeply $sim->books->{accounts}, [], 'a reset can bring another seed';

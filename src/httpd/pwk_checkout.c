@@ -114,7 +114,10 @@ static void set_right(request_rec *r, pwk_visit *visit, const pwk_purchase *purc
     pwk_reader *newer;
     pwk_sso2_visitor visitor = pwk_visit_visitor(visit, visit->reader->sid);
     int is_open = pwk_purchases_is_owned(visit->reader, purchase, r->pool);
-    if (is_open ? purchase->state != PWK_PURCHASE_FAILED : !pwk_purchase_grants(purchase, r->request_time))
+    /* That Payway shows the products says nothing of this browser's record. */
+    pwk_purchase unseen = *purchase;
+    unseen.shown = 0;
+    if (is_open ? purchase->state != PWK_PURCHASE_FAILED : !pwk_purchase_grants(&unseen, r->request_time))
         return;
     /* One with identity is one call, where a check by SSO2 and a token without are two; either merges the grants. */
     if (pwk_account_kept_identity(&token, visit->site, visit->reader, r->pool)

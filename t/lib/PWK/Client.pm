@@ -19,7 +19,8 @@ use JSON::PP           ();
 use Time::HiRes        qw(time);
 
 # base: for addresses that begin with '/'. cookies => 0: take none. keep_alive => 1: one connection per origin as long as
-# the server keeps it. headers: [name => value, …] of every request. timeout in seconds, for the whole of an answer.
+# the server keeps it. headers: [name => value, …] of every request. timeout in seconds, for the whole of an answer. jar: the
+# cookies of another, as `jar` gives them.
 sub new ($class, %option) {
     return bless {
         base       => $option{base},
@@ -28,7 +29,7 @@ sub new ($class, %option) {
         headers    => $option{headers} // [],
         timeout    => $option{timeout} // 30,
         via        => $option{via} // {},
-        jar        => [],
+        jar        => $option{jar} // [],
         kept       => {},
     }, $class;
 }
@@ -47,9 +48,12 @@ sub navigate ($self, $url, @headers) {
 # A form sent as a browser sends it, fields as a hash or a list of pairs. Of the same origin, unless the headers say
 # otherwise.
 sub post_form ($self, $url, $fields, @headers) {
+    return $self->request(POST => $url, $self->_form_options($url, $fields, @headers));
+}
+
+sub _form_options ($self, $url, $fields, @headers) {
     my ($origin) = $self->absolute($url) =~ m{\A(https?://[^/]+)};
-    return $self->request(
-        POST    => $url,
+    return (
         body    => form($fields),
         headers => [_with(\@headers, 'Content-Type' => 'application/x-www-form-urlencoded', Origin => $origin,
             'Sec-Fetch-Site' => 'same-origin', _navigation())],
@@ -73,6 +77,37 @@ sub follow ($self, $answer, $most = 10) {
 # One request. headers => [pairs]; body; host => what Host says instead of the address. A header given with an undefined
 # value is not sent at all.
 sub request ($self, $method, $url, %option) {
+    my ($origin, $bytes);
+    ($url, $origin, $bytes) = $self->_write($method, $url, %option);
+    my $answer = $self->_exchange($origin, $bytes, $method);
+    return $self->_take($answer, $method, $url);
+}
+
+# Several requests at once, each [method, url, options] on a connection of its own: all are sent before an answer is read.
+# Returns the answers in their order; where there was none, why.
+sub together ($self, @requests) {
+    my (@sent, @answers);
+    for my $request (@requests) {
+        my ($method, $url, %option) = @$request;
+        ($url, my $origin, my $bytes) = $self->_write($method, $url, %option);
+        my $socket = eval { $self->_connect($origin) };
+        my $failed = $socket ? eval { $self->_send($socket, $bytes); 1 } ? undef : $@ : $@;
+        push @sent, [$method, $url, $socket, $failed];
+    }
+    for my $one (@sent) {
+        my ($method, $url, $socket, $failed) = @$one;
+        my $answer = defined $failed ? undef : eval { $self->_receive($socket, $method) };
+        push @answers, $answer ? $self->_take($answer, $method, $url) : $failed // $@;
+        close $socket if $socket;
+    }
+    return @answers;
+}
+
+# One form posted as post_form does, as a request for `together`.
+sub form_request ($self, $url, $fields) { return [POST => $url, $self->_form_options($url, $fields)] }
+
+# Address, origin and bytes of a request.
+sub _write ($self, $method, $url, %option) {
     $url = $self->absolute($url);
     my ($origin, $target) = $url =~ m{\A(https?://[^/?\#]+)([^\#]*)} or croak "not an URL: $url";
     $target = "/$target" unless $target =~ m{\A/};
@@ -87,8 +122,10 @@ sub request ($self, $method, $url, %option) {
     my $bytes   = "$method $target HTTP/1.1\r\n";
     while (my ($name, $value) = splice @headers, 0, 2) { $bytes .= "$name: $value\r\n" if defined $value }
     $bytes .= "\r\n" . ($body // '');
+    return ($url, $origin, $bytes);
+}
 
-    my $answer = $self->_exchange($origin, $bytes, $method);
+sub _take ($self, $answer, $method, $url) {
     @$answer{qw(method url)} = ($method, $url);
     $self->_take_cookies($url, $answer) if $self->{cookies};
     return $answer;

@@ -93,6 +93,10 @@ sub requests ($self, %filter) {
 sub clear_requests ($self) { return $self->call(DELETE => '/requests') }
 sub stats ($self)          { return @{$self->call(GET => '/stats')->{stats}} }
 sub books ($self)          { return $self->call(GET => '/books') }
+
+# One part of them; and accounts that a test is through with are forgotten with everything of theirs.
+sub part ($self, $name)    { return $self->call(GET => "/books/$name")->{$name} }
+sub forget ($self, @ids)   { return $self->call(POST => '/forget', {accounts => \@ids})->{charges} }
 sub shape ($self, %switch) { return $self->call(%switch ? (POST => '/shape', \%switch) : (GET => '/shape')) }
 
 # role and kind are needed; numbers and before_acting may be given as Perl has them. Returns the fault's id.
@@ -143,9 +147,9 @@ sub klarna_person ($self, $who, $person) {
 }
 
 # Every order for which money moved: {time, token, session, account, merchant_reference, order_id, amount, trial}.
-sub charges ($self) { return @{$self->books->{charges}} }
+sub charges ($self) { return @{$self->part('charges')} }
 
-sub klarna_sessions ($self) { return @{$self->books->{klarna_sessions}} }
+sub klarna_sessions ($self) { return @{$self->part('klarna_sessions')} }
 
 # -- time
 

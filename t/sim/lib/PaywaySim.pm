@@ -32,7 +32,7 @@ has ports   => sub { {} };
 has verbose => 0;
 has shape   => sub { PaywaySim::Shape->new };
 has faults  => sub { PaywaySim::Faults->new };
-has journal => sub { PaywaySim::Journal->new };
+has journal => sub ($self) { PaywaySim::Journal->new(shape => $self->shape) };
 has books   => sub ($self) { PaywaySim::Books->new(shape => $self->shape) };
 
 sub start ($self) {

@@ -18,11 +18,12 @@ has klarna => sub ($self) { PaywaySim::KlarnaBooks->new(shape => $self->shape) }
 
 sub load ($self, $seed) {
     my $read = read_seed($seed);
-    delete @$self{qw(sessions renamed browsers tickets tokens codes orders grants counter attempts frozen)};
+    delete @$self{qw(sessions renamed browsers tickets tokens codes orders grants counter attempts frozen by_email)};
     $self->klarna->clear;
     $self->{organisations} = {map { ($_->{id} => $_) } @{$read->{organisations}}};
     $self->{clients}       = {map { ($_->{id} => $_) } @{$read->{clients}}};
-    $self->{accounts}      = {map { ($_->{id} => $_) } @{$read->{accounts}}};
+    $self->{accounts}      = {};
+    $self->add_account($_) for sort { $b->{id} cmp $a->{id} } @{$read->{accounts}};
     $self->{packages}      = $read->{packages};
     $self->{titles}        = $read->{titles};
     return $self;
@@ -49,11 +50,39 @@ sub accounts_of ($self, $organisation) {
     return grep { $_->{organisation} eq $organisation } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}};
 }
 
-sub add_account ($self, $account) { return $self->{accounts}{$account->{id}} = $account }
+# Also called when an account has another e-mail address.
+sub add_account ($self, $account) {
+    $self->{by_email}{_address(@$account{qw(organisation email)})} = $account->{id};
+    return $self->{accounts}{$account->{id}} = $account;
+}
+
+sub _address ($organisation, $email) { return "$organisation^" . lc $email }
 
 sub account_by_email ($self, $organisation, $email) {
-    my ($account) = grep { lc $_->{email} eq lc $email } $self->accounts_of($organisation);
-    return $self->_settle($account);
+    my $id      = $self->{by_email}{_address($organisation, $email)};
+    my $account = defined $id ? $self->{accounts}{$id} : undef;
+    return $account && lc $account->{email} eq lc $email ? $self->_settle($account) : undef;
+}
+
+# Accounts with all that belongs to them, as if they had never been: for tests that make very many. What was charged is
+# forgotten too.
+sub forget_accounts ($self, @ids) {
+    my %gone = map { (lc $_ => 1) } @ids;
+    for my $account (grep {defined} delete @{$self->{accounts}}{keys %gone}) {
+        delete $self->{by_email}{_address(@$account{qw(organisation email)})};
+        $self->unfreeze($account);
+    }
+    for my $kind (qw(sessions tickets tokens codes)) {
+        my $all = $self->{$kind} // next;
+        for my $one (grep { $gone{$all->{$_}{account} // ''} } keys %$all) {
+            my $ended = delete $all->{$one};
+            delete $self->{browsers}{$ended->{browser}} if $kind eq 'sessions' && defined $ended->{browser};
+        }
+    }
+    my $renamed = $self->{renamed} // {};
+    delete @$renamed{grep { !$self->{sessions}{$renamed->{$_}} } keys %$renamed};
+    delete @{$self->{$_}}{keys %gone} for qw(orders grants);
+    return $self->klarna->forget_accounts(\%gone);
 }
 
 # -- login attempts (reference 5.8): five failures within an hour freeze the address
@@ -265,9 +294,8 @@ sub place_order ($self, $account, $package, $period, %more) {
         created      => Time::HiRes::time(),
         %more,
     };
-    push @{$self->{orders}}, $order;
-    push @{$self->{grants}}, {
-        account  => $account->{id},
+    push @{$self->{orders}{$account->{id}}}, $order;
+    push @{$self->{grants}{$account->{id}}}, {
         code     => $package->{code},
         products => $package->{products},
         created  => Time::HiRes::time(),
@@ -287,13 +315,12 @@ sub _midnight ($date) {
 # Gives the account what it has bought and what shows by now: nothing before its start date, nor while products_delay
 # holds it back. Done whenever an account is looked up, so that nobody sees one that is behind.
 sub _settle ($self, $account) {
-    my @mine = $account ? grep { $_->{account} eq $account->{id} } @{$self->{grants} // []} : ();
+    my $mine = $account && $self->{grants}{$account->{id}} or return $account;
     my $now  = Time::HiRes::time();
     my $made = $now - $self->shape->get('products_delay');
-    for my $grant (grep { $_->{created} <= $made && $_->{starts} <= $now } @mine) {
-        $account->{products} = [unique(@{$account->{products}}, @{$grant->{products}})];
-        $self->{grants}      = [grep { $_ != $grant } @{$self->{grants}}];
-    }
+    my $is_due = sub ($grant) { $grant->{created} <= $made && $grant->{starts} <= $now };
+    $account->{products} = [unique(@{$account->{products}}, map { @{$_->{products}} } grep { $is_due->($_) } @$mine)];
+    @$mine = grep { !$is_due->($_) } @$mine;
     return $account;
 }
 
@@ -305,7 +332,8 @@ sub end_subscription ($self, $account, $package) {
         grep { defined } map { $self->package($account->{organisation}, $_) } @{$account->{packages}};
     my %gone = map { ($_ => 1) } grep { !$kept{$_} } @{$package->{products}};
     $account->{products} = [grep { !$gone{$_} } @{$account->{products}}];
-    $self->{grants} = [grep { $_->{account} ne $account->{id} || $_->{code} ne $package->{code} } @{$self->{grants} // []}];
+    my $mine = $self->{grants}{$account->{id}} // [];
+    @$mine = grep { $_->{code} ne $package->{code} } @$mine;
 }
 
 sub unique (@list) {
@@ -313,11 +341,18 @@ sub unique (@list) {
     return grep { !$seen{$_}++ } @list;
 }
 
+# In the order in which they were made.
 sub orders ($self, $organisation, %filter) {
     return grep {
         my $order = $_;
         $order->{organisation} eq $organisation && !grep { $order->{$_} ne $filter{$_} } keys %filter
-    } @{$self->{orders} // []};
+    } $self->_all_orders($filter{account});
+}
+
+sub _all_orders ($self, $account = undef) {
+    my $orders = $self->{orders} // {};
+    return @{$orders->{$account} // []} if defined $account;
+    return sort { $a->{created} <=> $b->{created} } map {@$_} values %$orders;
 }
 
 # The reason word of purchase validation (reference 8). Account may be absent: an unknown person may buy.
@@ -329,18 +364,25 @@ sub may_purchase ($self, $account, $package) {
 
 # -- for tests
 
-sub dump ($self) {
+# What a test may look at: by name, the code that gives it.
+sub parts ($self) {
     my $without = sub ($thing, @names) { my %copy = %$thing; delete @copy{@names}; return \%copy };
-    return {
-        organisations => [$self->organisations],
-        clients  => [map { $without->($_, 'secret') } $self->clients],
-        accounts => [map { $without->($self->_settle($_), 'password') } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}}],
-        sessions => [sort { $a->{created} <=> $b->{created} } values %{$self->{sessions} // {}}],
-        tickets  => [sort { $a->{expires} <=> $b->{expires} } values %{$self->{tickets} // {}}],
-        tokens   => [sort { ($a->{expires} // 0) <=> ($b->{expires} // 0) } values %{$self->{tokens} // {}}],
-        orders   => [@{$self->{orders} // []}],
-        %{$self->klarna->dump},
-    };
+    return (
+        organisations => sub { [$self->organisations] },
+        clients  => sub { [map { $without->($_, 'secret') } $self->clients] },
+        accounts => sub { [map { $without->($self->_settle($_), 'password') } map { $self->{accounts}{$_} } sort keys %{$self->{accounts}}] },
+        sessions => sub { [sort { $a->{created} <=> $b->{created} } values %{$self->{sessions} // {}}] },
+        tickets  => sub { [sort { $a->{expires} <=> $b->{expires} } values %{$self->{tickets} // {}}] },
+        tokens   => sub { [sort { ($a->{expires} // 0) <=> ($b->{expires} // 0) } values %{$self->{tokens} // {}}] },
+        orders   => sub { [$self->_all_orders] },
+        $self->klarna->parts,
+    );
+}
+
+sub dump ($self, @names) {
+    my %part = $self->parts;
+    @names = keys %part unless @names;
+    return {map { ($_ => $part{$_}->()) } @names};
 }
 
 1;

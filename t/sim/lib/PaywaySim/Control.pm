@@ -19,6 +19,8 @@ our @ROUTES = (
     [DELETE => '/requests',         'forget the requests and the counts', \&_clear_requests],
     [GET    => '/stats',            'counts by role, method, path and status', \&_stats],
     [GET    => '/books',            'all that is known: accounts, sessions, tokens, orders, klarna_sessions, authorizations, charges ...', \&_books],
+    [GET    => '/books/*',          'one part of the books, by its name there', \&_part],
+    [POST   => '/forget',           'forget {accounts: [ids]} with their sessions, tokens, orders, charges', \&_forget],
     [POST   => '/accounts',         'a new account, as in the seed', \&_new_account],
     [POST   => '/accounts/*',       'change members of an account; frozen: false unfreezes', \&_patch_account],
     [POST   => '/clients/*',        'change redirect_uri, scopes, secret, sso2, offline_access of a client', \&_patch_client],
@@ -80,6 +82,20 @@ sub _stats ($self, @) { return {stats => $self->sim->journal->stats} }
 
 sub _books ($self, @) { return $self->sim->books->dump }
 
+sub _part ($self, $body, $name, @) {
+    my $books = $self->sim->books;
+    my %part  = $books->parts;
+    refuse(404, 'not_found', 'The books have no such part') unless $part{$name};
+    return $books->dump($name);
+}
+
+sub _forget ($self, $body, @) {
+    _only($body, 'accounts');
+    refuse(400, 'invalid_parameter', 'Use a list of ids', 'accounts')
+        if ref $body->{accounts} ne 'ARRAY' || grep { !is_string($_) } @{$body->{accounts}};
+    return {charges => $self->sim->books->forget_accounts(@{$body->{accounts}})};
+}
+
 sub _new_account ($self, $body, @) {
     my $books   = $self->sim->books;
     my $account = _checked(sub { seed_account('account', $body) });
@@ -98,6 +114,7 @@ sub _patch_account ($self, $body, $id, @) {
     refuse(400, 'invalid_parameter', 'Cannot be changed', $_) for grep { exists $patch{$_} } qw(id organisation);
     my $changed = _checked(sub { seed_account('account', {%$account, %patch}) });
     %$account = %$changed;
+    $books->add_account($account);
     $books->unfreeze($account) if defined $frozen && !$frozen;
     return $account;
 }

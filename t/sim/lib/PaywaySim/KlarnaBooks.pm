@@ -9,7 +9,9 @@ use Time::HiRes       qw(time);
 
 has 'shape';
 
-sub clear ($self) { delete @$self{qw(sessions authorizations persons charges)} }
+# Beside the lists, which keep the order: by_id has the sessions by either id, by_token the authorizations, by_session those of
+# a session.
+sub clear ($self) { delete @$self{qw(sessions authorizations persons charges by_id by_token by_session)} }
 
 # -- sessions: what create_session gives out
 
@@ -28,13 +30,12 @@ sub new_session ($self, %fields) {
         used           => 0,
     };
     push @{$self->{sessions}}, $session;
+    $self->{by_id}{$_} = $session for $id, $uuid;
     return $session;
 }
 
 # By Payway's id or by Klarna's, which is the one in the client token.
-sub session ($self, $id) {
-    return (grep { $_->{id} eq $id || $_->{klarna_session} eq $id } @{$self->{sessions} // []})[0];
-}
+sub session ($self, $id) { return $self->{by_id}{$id} }
 
 sub is_open ($self, $session) { return !$session->{used} && $session->{expires} > time }
 
@@ -42,9 +43,9 @@ sub is_open ($self, $session) { return !$session->{used} && $session->{expires} 
 
 # A newer one of the same session makes the older ones worthless.
 sub authorize ($self, $session, $category) {
-    for my $older ($self->authorizations) { $older->{superseded} = 1 if $older->{session} eq $session->{id} }
+    $_->{superseded} = 1 for @{$self->{by_session}{$session->{id}} // []};
     my $created = time;
-    push @{$self->{authorizations}}, {
+    my $given   = {
         token      => random_uuid(),
         session    => $session->{id},
         category   => $category,
@@ -53,12 +54,13 @@ sub authorize ($self, $session, $category) {
         used       => 0,
         superseded => 0,
     };
-    return $self->{authorizations}[-1];
+    push @$_, $given for $self->{authorizations} //= [], $self->{by_session}{$session->{id}} //= [];
+    return $self->{by_token}{$given->{token}} = $given;
 }
 
 sub authorizations ($self) { return @{$self->{authorizations} // []} }
 
-sub authorization ($self, $token) { return (grep { $_->{token} eq $token } $self->authorizations)[0] }
+sub authorization ($self, $token) { return $self->{by_token}{$token} }
 
 # -- persons: what Klarna knows of a customer, by account id or e-mail. Without an entry Klarna tells nothing.
 
@@ -91,13 +93,28 @@ sub expire ($self, $kind, %filter) {
     return scalar @all;
 }
 
-sub dump ($self) {
-    return {
-        klarna_sessions => [@{$self->{sessions} // []}],
-        authorizations  => [$self->authorizations],
-        klarna_persons  => {%{$self->{persons} // {}}},
-        charges         => [$self->charges],
-    };
+# All that belongs to these accounts. Returns how many charges are forgotten with it.
+sub forget_accounts ($self, $gone) {
+    my $is_gone = sub ($one) { $gone->{$one->{account} // ''} };
+    for my $session (grep { $is_gone->($_) } @{$self->{sessions} // []}) {
+        delete @{$self->{by_id}}{@$session{qw(id klarna_session)}};
+        delete $self->{by_token}{$_->{token}} for @{delete $self->{by_session}{$session->{id}} // []};
+    }
+    $self->{sessions}       = [grep { !$is_gone->($_) } @{$self->{sessions} // []}];
+    $self->{authorizations} = [grep { $self->{by_token}{$_->{token}} } $self->authorizations];
+    delete @{$self->{persons}}{keys %$gone};
+    my @before = $self->charges;
+    $self->{charges} = [grep { !$is_gone->($_) } @before];
+    return @before - @{$self->{charges}};
+}
+
+sub parts ($self) {
+    return (
+        klarna_sessions => sub { [@{$self->{sessions} // []}] },
+        authorizations  => sub { [$self->authorizations] },
+        klarna_persons  => sub { +{%{$self->{persons} // {}}} },
+        charges         => sub { [$self->charges] },
+    );
 }
 
 1;

@@ -9,6 +9,7 @@ use PaywaySim::Rules  qw(is_boolean is_number is_string);
 
 our @TABLE = (
     # name, default, values (a list, or a type), meaning
+    [journal => 'full', [qw(full counts)], 'what is kept of requests: all that was sent, or counts alone (GET /stats), for tests of very many'],
     [envelope => 'item', [qw(item flat)], 'one object is answered as {"item":{...}} or without the wrapper'],
     [extra_fields => 0, 'flag', 'add fields and claims that nobody documented; a client must ignore them'],
     [price => 'integer', [qw(integer decimal string)], 'how a price is written: 210, 210.00 or "210"'],
