@@ -182,6 +182,9 @@ sub rows ($self) {
 
 sub state_of ($self, $case) { return $self->sql("SELECT state FROM payway_purchase WHERE id = '$case->{id}'") }
 
+# Of every purchase, by its id.
+sub states ($self) { return map { split /\|/ } split /\n/, $self->sql('SELECT id, state FROM payway_purchase') }
+
 # How often each of these was charged.
 sub charges ($self, @cases) {
     my %times;
