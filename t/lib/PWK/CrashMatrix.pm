@@ -43,7 +43,7 @@ my @CRASHES = (
 );
 
 # What the reader does; each returns the page on which they come to rest. Wherever Klarna's button is there, it is pressed.
-my %READERS = (
+our %READERS = (
     'the same form again' => sub ($crash, $case) {
         return $case->{sale}->client->follow($case->{sale}->authorize($case->{page}, token => $case->{token}));
     },
@@ -167,8 +167,9 @@ sub expected ($state, $reader) {
     return qr/\A(?:error payment_failed|confirmation|article)\z/;
 }
 
-# All is found out: by the readers' visits, and by an hour that has passed where there is no order.
+# All is found out: by the readers' visits, past the deadline, and by an hour that has passed where there is no order.
 sub settle ($crash, @cases) {
+    $crash->sql("UPDATE payway_purchase SET due = 1 WHERE state = 'placing'");
     my $undecided = sub { my %state = $crash->states; return grep { $state{$_->{id}} =~ /placing|unknown/ } @cases };
     for my $case ($undecided->()) { $case->{sale}->state($case->{id}) }
     my @charges = $crash->charges(my @left = $undecided->());

@@ -408,6 +408,30 @@ sub _again ($self, $signal) {
     croak "httpd did not come back after SIG$signal:\n" . $self->log_since($mark);
 }
 
+# Ends parent and children at once, as a power cut does: nothing is tidied up. `start` begins anew.
+sub kill_all ($self) {
+    my $pid = delete $self->{pid} // croak 'not started';
+    local ($?, $!);
+    kill KILL => -$pid, $pid;
+    waitpid $pid, 0;
+    return $self->allow_log(qr/AH00098/);    # the pid file is overwritten
+}
+
+# Sends a signal to the parent and returns; `wait_for_end` waits until it is gone, which is no failure.
+sub signal ($self, $name) { kill $name => $self->{pid}; return $self }
+
+sub wait_for_end ($self, $seconds = STOP_SECONDS) {
+    my $pid = $self->{pid} // return $self;
+    local ($?, $!);
+    my $end = time + $seconds;
+    while (waitpid($pid, WNOHANG) == 0) {
+        croak "httpd did not end within $seconds s" if time > $end;
+        sleep 0.02;
+    }
+    delete $self->{pid};
+    return $self;
+}
+
 # Whether the parent process is there still.
 sub running ($self) {
     return 0 unless $self->{pid};
