@@ -2,7 +2,7 @@
  * is wrong. For 64-bit Linux. WHAT of a `file` line, for a CALL (write, pwrite, fsync, fdatasync, ftruncate, or `any`) on a
  * file whose path contains NAME:
  *
- *     EIO, ENOSPC, EROFS     from the N-th call on it fails
+ *     EIO, ENOSPC, EROFS     from the N-th call on it fails; with -N that call alone
  *     kill, killafter        the process ends before, or after, the N-th call
  *     half                   … after half of what the N-th call was to write
  *     sleep N                milliseconds, then on
@@ -75,7 +75,7 @@ static verdict carry_out(const order_line *order, long n)
         int number;
     } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EROFS", EROFS}};
     for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
-        if (!strcmp(order->what, errors[i].word) && n >= order->n) {
+        if (!strcmp(order->what, errors[i].word) && (order->n < 0 ? n == -order->n : n >= order->n)) {
             errno = errors[i].number;
             return FAIL;
         }
