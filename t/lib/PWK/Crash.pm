@@ -22,9 +22,6 @@ our $API    = '/external/api/v1/klarna_payments';
 our $POINTS = $ENV{PWK_MODULE_POINTS} // "$PWK::Server::BUILDDIR/t/points/.libs/mod_payway_klarna.so";
 our $SHIM   = $ENV{PWK_SHIM} // "$PWK::Server::BUILDDIR/t/points/.libs/shim.so";
 
-# The module moves by itself what nobody comes back for (mod_watchdog).
-our $BY_ITSELF = 0;
-
 # Two virtual hosts of one organisation, each with an API user of its own, on one ledger. Options are PWK::Test::paywall's;
 # ledger: another place of it.
 sub new ($class, %option) {
