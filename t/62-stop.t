@@ -106,6 +106,26 @@ subtest 'P12: whoever found the order dies before it is written' => sub {
     }
 };
 
+subtest 'the process ends by itself, or is only slow' => sub {
+    my @cases = map { $crash->buyer(name => $_) } @READERS[0, 1];
+    $sim->clear_requests;
+    $crash->order('point P7 - exit 0');
+    $crash->begin($cases[0]);
+    $crash->wait_until_ordered;
+    is $crash->answer($cases[0]), undef, 'P7: no answer';
+    $crash->wait_for_child;
+    $crash->wait_for(sub { $crash->orders }, 'the order');
+    is $crash->state_of($cases[0]), 'placing', 'P7: as it stood';
+    $crash->order('point P9 - sleep 500');
+    $crash->begin($cases[1]);
+    $crash->wait_until_arrived;
+    is $crash->state_of($cases[1]), 'placing', 'P9: not written yet';
+    is $crash->answer($cases[1])->status, 303, 'P9: answered';
+    $crash->clear;
+    is $crash->state_of($cases[1]), 'placed', 'P9: and written';
+    recovers('after it', 1, @cases);
+};
+
 # What the operator does; the orders go on once the children were told to end (after three seconds httpd says it again).
 $server->allow_log(qr/AH00045/);
 my %operator = (
