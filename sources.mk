@@ -99,6 +99,7 @@ httpd_headers = \
 	src/httpd/pwk_log.h \
 	src/httpd/pwk_login.h \
 	src/httpd/pwk_pages.h \
+	src/httpd/pwk_point.h \
 	src/httpd/pwk_post.h \
 	src/httpd/pwk_prices.h \
 	src/httpd/pwk_protect.h \
@@ -167,3 +168,14 @@ unit_tests = \
 	t/unit/verdict
 unit_headers = \
 	t/unit/unit.h
+
+# What a test build is made of besides: places where it dies, and what is preloaded into httpd.
+points_sources = \
+	t/points/orders.c \
+	t/points/pwk_point.c
+shim_sources = \
+	t/points/orders.c \
+	t/points/pwk_point.c \
+	t/points/shim.c
+points_headers = \
+	t/points/orders.h

@@ -30,6 +30,9 @@ subtest 'sources.mk lists what is there' => sub {
         tool_headers  => [files('src/tool/*.h')],
         unit_tests    => [map {s/\.c\z//r} files('t/unit/*.c')],
         unit_headers  => [files('t/unit/*.h')],
+        shim_sources  => [files('t/points/*.c')],
+        points_sources => [grep { !/shim/ } files('t/points/*.c')],
+        points_headers => [files('t/points/*.h')],
     );
     my %of_httpd = map { ($_ => 1) } @{$list{httpd_sources}};
     is_deeply [grep { !$of_httpd{$_} } @{delete $list{tool_shared} // ['no list']}], [], 'tool_shared: of httpd_sources';
@@ -42,6 +45,16 @@ subtest 'the module of make' => sub {
     my $server = PWK::Server->new->start;
     ok $server->running, 'and loads';
     $server->stop;
+};
+
+# Where a test ends the process, the shipped module has nothing: neither a call nor a name.
+subtest 'the points of a test build' => sub {
+    my $traces = sub ($so) { return [sort { $a cmp $b } `{ nm '$so'; strings -a '$so'; } | grep -iE 'pwk_?(point|orders)|orders_(read|point|note|die|sleep)'`] };
+    my $points = $ENV{PWK_MODULE_POINTS} // "$PWK::Server::BUILDDIR/t/points/.libs/mod_payway_klarna.so";
+    ok -e $points, 'the module was built with them' or return;
+    cmp_ok scalar @{$traces->($points)}, '>', 5, 'and shows it';
+    is_deeply $traces->($PWK::Server::MODULE), [], 'the shipped module holds no trace of them';
+    is exported($points), 'payway_klarna_module', 'and even that one exports nothing else';
 };
 
 # The line is run in a copy of the sources, with apxs and a2enmod pointed at a scratch directory.

@@ -13,6 +13,7 @@
 #include "pwk_account.h"
 #include "pwk_grants.h"
 #include "pwk_ledger.h"
+#include "pwk_point.h"
 #include "pwk_post.h"
 #include "pwk_purchases.h"
 #include "pwk_reconcile.h"
@@ -175,6 +176,7 @@ static int claim(placing *on)
     on->purchase.claimed = now;
     on->purchase.due = now + on->site->connect_timeout + on->site->order_timeout + apr_time_from_sec(SLACK_S);
     pwk_purchase_set_grant(&on->purchase, now);
+    PWK_POINT("P0");
     rv = pwk_ledger_claim(on->site->ledger, &on->purchase, &other, p);
     if (rv == APR_SUCCESS)
         return DECLINED;
@@ -278,6 +280,7 @@ static pwk_purchase_event send_order(placing *on, pwk_result *result)
     pwk_outcome_placed placed = {"", ""};
     pwk_purchase_event event;
     request.timeout = on->site->order_timeout;
+    PWK_POINT("P4");
     *result = pwk_upstream_call(&answer, on->site, on->site->api, &request, on->token, r->pool);
     if (result->outcome != PWK_OK)
         return result->unsent ? PWK_EVENT_NOT_SENT : PWK_EVENT_LOST;
@@ -360,7 +363,9 @@ static int place(placing *on)
     on->purchase.error = event == PWK_EVENT_ACCEPTED || event == PWK_EVENT_NOT_SENT ? "" : result.code;
     on->purchase.field = *on->purchase.error ? result.field : "";
     say(on, event, &result);
+    PWK_POINT("P9");
     action = commit(on, event);
+    PWK_POINT("P10");
     if (action == PWK_DO_GRANT || action == PWK_DO_FIND_OUT)
         grant(on);
     if (action == PWK_DO_REREAD)

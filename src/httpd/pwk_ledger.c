@@ -133,6 +133,7 @@ typedef enum {
     SELL,
     DROP,
     CLAIM,
+    MAKE_SURE,
     MOVE,
     NOTE_SHOWN,
     LEASE,
@@ -177,6 +178,7 @@ static const char *const statements[STATEMENTS] = {
     " AND other.environment = payway_purchase.environment AND other.account = payway_purchase.account"
     " AND other.state IN " RUNNING ")"
     " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.token_hash = %s AND other.token_hash <> '')",
+    [MAKE_SURE] = UPDATE "changed = changed WHERE id = %s AND mark = %s",
     [MOVE] = UPDATE "state = %s, changed = %s, order_id = %s, error = %s, field = %s, redirect = %s, token_hash = %s,"
                     " claimed = %s, due = %s, grant_from = %s, grant_until = %s, next_look = %s, note = %s"
                     " WHERE id = %s AND state = %s AND token_hash = %s AND claimed = %s",
@@ -314,6 +316,16 @@ static apr_status_t find_sale(call *c, const pwk_purchase *like, pwk_purchase *p
 
 /* --- writing --- */
 
+/* A file's error may have been that of the last step, onto the disk: the row shows then, and a power cut takes it back. So a
+ * claim that is known by its mark alone is written once more, and is one when that succeeds. */
+static apr_status_t make_sure(call *c, const char *id, const char *mark)
+{
+    const char *values[] = {pwk_purchase_new_id(c->p), id, mark};
+    int n = 0;
+    apr_status_t rv = values[0] ? pwk_database_write(c, MAKE_SURE, values, &n) : APR_EGENERAL;
+    return rv == APR_SUCCESS && n != 1 ? APR_EGENERAL : rv;
+}
+
 /* Writes the row of that id with `mark` for its mark. APR_EBUSY: the statement did not apply to it. An error says
  * nothing about whether the write took place, so it is tried once more: one that did take place lets the second find
  * the row changed already, or, if it is still under way, wait for it. Then the mark tells whose change it is. */
@@ -331,7 +343,7 @@ static apr_status_t change(call *c, statement which, const char **values, const 
         if (rv != APR_SUCCESS || n != 1) {
             read = find_id(c, id, &row, &left);
             if (read == APR_SUCCESS && !strcmp(left, mark)) {
-                rv = APR_SUCCESS;
+                rv = which == CLAIM ? make_sure(c, id, mark) : APR_SUCCESS;
                 n = 1;
             } else if (read != APR_SUCCESS && read != APR_NOTFOUND)
                 rv = read;
@@ -526,8 +538,10 @@ static apr_status_t why_not(call *c, const pwk_purchase *purchase, const char *m
     const char *token[] = {text(purchase->token_hash)}, *left;
     pwk_purchase row;
     apr_status_t rv = find_id(c, purchase->id, &row, &left);
-    if (rv != APR_SUCCESS || !strcmp(left, mark))
+    if (rv != APR_SUCCESS)
         return rv;
+    if (!strcmp(left, mark))
+        return make_sure(c, purchase->id, mark);
     if (row.state != PWK_PURCHASE_CREATED)
         return APR_NOTFOUND;
     rv = find_running(c, row.organisation, row.environment, row.account, other);

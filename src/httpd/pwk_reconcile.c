@@ -7,6 +7,7 @@
 #include "pwk_account.h"
 #include "pwk_grants.h"
 #include "pwk_ledger.h"
+#include "pwk_point.h"
 
 /* Pages of one account's orders that are read at most. */
 enum { PAGES_MAX = 20 };
@@ -106,6 +107,7 @@ static int search(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, 
     pwk_order_search all;
     pwk_result result = read_orders(&all, site, purchase, p);
     int asked = result.outcome != PWK_UNAVAILABLE;
+    PWK_POINT("P12");
     if (all.count > 1)
         ap_log_error(
             APLOG_MARK, APLOG_ERR, 0, site->server,

@@ -970,6 +970,14 @@ static void a_claim_whose_answer_is_lost(void **state)
     lose_writes(0, 2, 1);
     assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_SUCCESS);
 
+    /* … nor does the write that would make sure of it: whether it is on disk nobody knows, and nothing is sent. */
+    purchase = begun("d1");
+    authorise(&purchase, "t41");
+    lose_writes(0, 3, 1);
+    assert_int_equal(pwk_ledger_claim(ledger, &purchase, &other, pool), APR_NOTFOUND);
+    no_complaint();
+    assert_int_equal(state_of(purchase.id), PWK_PURCHASE_PLACING);
+
     /* … and the first look at the row fails too: the second tells. */
     purchase = begun("d");
     authorise(&purchase, "t4");

@@ -78,7 +78,8 @@ my %live;    # servers to end with the test, by address
 # mpm: event, worker or prefork (PWK_MPM). modules, docroot (a directory, copied, or {path => content}), files (more of
 # them, below the scratch directory), pages (directories, copied one over the other), secrets ({name => content}, undef
 # is random), config, vhosts, vars. payway => 0 leaves our module out. log_level. watch => 0 looks at no log line.
-# port: instead of a free one.
+# port: instead of a free one. module: another build of ours. preload: shared objects that httpd starts with. environment:
+# of httpd, {name => value}; values are written like the configuration.
 sub new ($class, %option) {
     my $self = bless {
         mpm       => $option{mpm} // $ENV{PWK_MPM} // 'event',
@@ -87,6 +88,9 @@ sub new ($class, %option) {
         config    => $option{config} // '',
         vhosts    => $option{vhosts} // [],
         vars      => $option{vars} // {},
+        module    => $option{module} // $MODULE,
+        preload   => $option{preload} // [],
+        environment => $option{environment} // {},
         log_level => $option{log_level} // (($option{payway} // 1) ? 'warn payway_klarna:info' : 'warn'),
         watch     => $option{watch} // 1,
         owner     => $$,
@@ -223,8 +227,8 @@ sub _load ($self) {
     $add->($_) for "mpm_$self->{mpm}", @MODULES, @{$self->{modules}};
     undef $add;
     if ($self->{payway}) {
-        croak "$MODULE is not there: run make first, or set PWK_MODULE" unless -e $MODULE;
-        push @lines, "LoadModule payway_klarna_module $MODULE\n";
+        croak "$self->{module} is not there: run make first, or set PWK_MODULE" unless -e $self->{module};
+        push @lines, "LoadModule payway_klarna_module $self->{module}\n";
     }
     return join '', @lines;
 }
@@ -308,8 +312,9 @@ sub _command ($self, @more) {
 # Environment of httpd: nothing of the caller's locale or proxy, and the sanitizers' runtime when the build has them.
 sub _environment ($self) {
     delete @ENV{grep {/\A(?:LC_|LANG|APACHE_)|_proxy\z/i} keys %ENV};
+    $ENV{$_} = $self->expand($self->{environment}{$_}) for keys %{$self->{environment}};
+    $ENV{LD_PRELOAD} = join ':', grep {length} $ENV{PWK_PRELOAD} // '', @{$self->{preload}};
     return unless $ENV{PWK_PRELOAD};
-    $ENV{LD_PRELOAD}   = $ENV{PWK_PRELOAD};
     $ENV{ASAN_OPTIONS} = 'detect_leaks=0:abort_on_error=1:' . ($ENV{ASAN_OPTIONS} // '');
 }
 
@@ -401,6 +406,30 @@ sub _again ($self, $signal) {
         sleep 0.02;
     }
     croak "httpd did not come back after SIG$signal:\n" . $self->log_since($mark);
+}
+
+# Ends parent and children at once, as a power cut does: nothing is tidied up. `start` begins anew.
+sub kill_all ($self) {
+    my $pid = delete $self->{pid} // croak 'not started';
+    local ($?, $!);
+    kill KILL => -$pid, $pid;
+    waitpid $pid, 0;
+    return $self->allow_log(qr/AH00098/);    # the pid file is overwritten
+}
+
+# Sends a signal to the parent and returns; `wait_for_end` waits until it is gone, which is no failure.
+sub signal ($self, $name) { kill $name => $self->{pid}; return $self }
+
+sub wait_for_end ($self, $seconds = STOP_SECONDS) {
+    my $pid = $self->{pid} // return $self;
+    local ($?, $!);
+    my $end = time + $seconds;
+    while (waitpid($pid, WNOHANG) == 0) {
+        croak "httpd did not end within $seconds s" if time > $end;
+        sleep 0.02;
+    }
+    delete $self->{pid};
+    return $self;
 }
 
 # Whether the parent process is there still.
