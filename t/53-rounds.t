@@ -144,6 +144,10 @@ subtest 'Payway shows the products by and by, or not at all' => sub {
     $sim->shape(products_delay => 0);
     sql("UPDATE payway_purchase SET looked = looked - 10, next_look = 1 WHERE id = '$id'");
     until_ok(sub { state_of($id) eq 'confirmed' }, 'confirmed without a visit');
+    is sql("SELECT shown FROM payway_purchase WHERE id = '$id'"), 1, 'and noted as shown, in one write';
+    # Whoever noted that was cut off before it was confirmed, as an older version could be.
+    sql("UPDATE payway_purchase SET state = 'placed', looked = looked - 10, next_look = 1 WHERE id = '$id'");
+    until_ok(sub { state_of($id) eq 'confirmed' }, 'one that was left half done is confirmed too');
 };
 
 subtest 'a session that nobody used' => sub {

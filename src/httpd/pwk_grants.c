@@ -33,14 +33,16 @@ apr_array_header_t *pwk_grants_products(const pwk_purchase *purchase, apr_pool_t
     return codes;
 }
 
-/* Nothing is waited for any more. An UNKNOWN purchase stays so: that products are there does not tell who sold them. */
+/* Nothing is waited for any more: one write, since whoever is cut off between two would leave it waiting. An UNKNOWN purchase
+ * stays so: that products are there does not tell who sold them. */
 static void note_shown(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    if (purchase->state != PWK_PURCHASE_PLACED && purchase->state != PWK_PURCHASE_CONFIRMED)
-        return;
-    if (pwk_ledger_note_shown(site->ledger, purchase->id, now, p) == APR_SUCCESS
-        && purchase->state == PWK_PURCHASE_PLACED)
+    if (purchase->state == PWK_PURCHASE_PLACED) {
+        purchase->shown = 1;
         pwk_ledger_move(site->ledger, purchase, PWK_EVENT_SHOWN, now, p);
+    } else if (purchase->state == PWK_PURCHASE_CONFIRMED) {
+        pwk_ledger_note_shown(site->ledger, purchase->id, now, p);
+    }
 }
 
 static void alarm_if_late(const pwk_site *site, const pwk_purchase *purchase, apr_time_t now)

@@ -153,7 +153,7 @@ static const char *const statements[STATEMENTS] = {
         SELECT "site = %s AND " READER " AND offer = %s AND period_id = %s AND start_date = %s AND state = 'created'",
     [BY_TOKEN] = SELECT "token_hash = %s AND token_hash <> ''",
     [BY_RUNNING] = SELECT READER " AND state IN " RUNNING,
-    [BY_GRANTING] = SELECT READER " AND shown = 0 AND grant_until > %s"
+    [BY_GRANTING] = SELECT READER " AND (shown = 0 OR state = 'placed') AND grant_until > %s"
                                   " AND (state IN ('placed', 'unknown', 'confirmed') OR state = 'placing' AND due < %s)"
                                   " ORDER BY created DESC, claimed DESC, id LIMIT " APR_STRINGIFY(GRANTING_MAX),
     [BY_FINISHED] = SELECT READER " AND id <> %s AND state IN ('placed', 'confirmed', 'unknown', 'manual')"
@@ -180,7 +180,8 @@ static const char *const statements[STATEMENTS] = {
     " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.token_hash = %s AND other.token_hash <> '')",
     [MAKE_SURE] = UPDATE "changed = changed WHERE id = %s AND mark = %s",
     [MOVE] = UPDATE "state = %s, changed = %s, order_id = %s, error = %s, field = %s, redirect = %s, token_hash = %s,"
-                    " claimed = %s, due = %s, grant_from = %s, grant_until = %s, next_look = %s, note = %s"
+                    " claimed = %s, due = %s, grant_from = %s, grant_until = %s, next_look = %s, note = %s,"
+                    " shown = %s"
                     " WHERE id = %s AND state = %s AND token_hash = %s AND claimed = %s",
     [NOTE_SHOWN] = UPDATE "shown = 1, changed = %s WHERE id = %s",
     [LEASE] = UPDATE "looked = %s, next_look = %s WHERE id = %s AND state = %s AND looked = %s",
@@ -625,6 +626,7 @@ apr_status_t pwk_ledger_move(pwk_ledger *ledger, pwk_purchase *purchase, pwk_pur
                             seconds(after.grant_until, p),
                             seconds(after.next_look, p),
                             text(after.note),
+                            apr_itoa(p, after.shown),
                             purchase->id,
                             pwk_purchase_word(purchase->state),
                             text(purchase->token_hash),

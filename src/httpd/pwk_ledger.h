@@ -54,7 +54,7 @@ apr_status_t pwk_ledger_drop(pwk_ledger *ledger, const char *id, apr_pool_t *p);
  * means that nothing may be sent. Guide step 5; threats H-02, H-03, H-05. */
 apr_status_t pwk_ledger_claim(pwk_ledger *ledger, pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p);
 
-/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field, redirect and note as they stand
+/* Moves `purchase` (as read) by `event` (pwk_purchase_next) with its order_id, error, field, redirect, note and shown as they stand
  * in it, and sets its state, `changed` and `next_look` (pwk_schedule). NOT_SENT also clears token_hash, claimed, due and the grant.
  *
  * APR_EBUSY: it is no longer in that state, or not by that claim. APR_EINVAL: the event means nothing there, or is
@@ -72,7 +72,7 @@ apr_status_t pwk_ledger_running(pwk_purchase *purchase, pwk_ledger *ledger, cons
 apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, const pwk_purchase *own, apr_time_t since,
                                  apr_pool_t *p);
 
-/* `*rows` (pwk_purchase): purchases of this account that Payway has not shown yet, in PLACED, UNKNOWN or CONFIRMED,
+/* `*rows` (pwk_purchase): purchases of this account in PLACED, or that Payway has not shown yet in UNKNOWN or CONFIRMED,
  * or in PLACING past their `due`, with grant_until after `now`; at most 32, the newest first. */
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p);
@@ -90,7 +90,7 @@ apr_status_t pwk_ledger_page(apr_array_header_t **rows, pwk_ledger *ledger, cons
  * (FAILED, CONFIRMED) before `ended`, the earlier of the two. Nothing unresolved is ever removed. */
 apr_status_t pwk_ledger_forget(int *forgotten, pwk_ledger *ledger, apr_time_t unsold, apr_time_t ended, apr_pool_t *p);
 
-/* Notes that Payway shows the products of that row. */
+/* Notes that Payway shows the products of a row that is CONFIRMED already: it started later, or a day had passed. */
 apr_status_t pwk_ledger_note_shown(pwk_ledger *ledger, const char *id, apr_time_t now, apr_pool_t *p);
 
 /* The right to search for the order of `purchase` (as read) once: `looked` moves to `now`, `next_look` to what pwk_schedule

@@ -845,8 +845,10 @@ static void note_shown(actor *a, pwk_purchase *purchase, apr_time_t now)
     if (purchase->state != PWK_PURCHASE_PLACED && purchase->state != PWK_PURCHASE_CONFIRMED) {
         return;
     }
-    if (pwk_ledger_note_shown(ledger_of(a), purchase->id, now, a->pool) == APR_SUCCESS
-        && purchase->state == PWK_PURCHASE_PLACED) {
+    if (purchase->state == PWK_PURCHASE_CONFIRMED) {
+        pwk_ledger_note_shown(ledger_of(a), purchase->id, now, a->pool);
+    } else {
+        purchase->shown = 1;
         tally.shown += moved(a, purchase, PWK_EVENT_SHOWN, now) == APR_SUCCESS;
         if (world.crowded) {
             book_of(purchase->id)->ends = the_time + S(roll(600));
