@@ -25,7 +25,7 @@ sub buyer (%account) {
     my $id     = $sim->new_account({%login, organisation => $PWK::Test::ORGANISATION, %account})->{id};
     my $client = PWK::Client->new(base => $server->url);
     log_in($client, \%login);
-    return (PWK::Sale->new(sim => $sim, client => $client), $client, $id);
+    return (PWK::Sale->new(sim => $sim, client => $client), $client, $id, \%login);
 }
 
 sub sql ($statement) {
@@ -67,6 +67,19 @@ subtest 'charged, and nobody comes back' => sub {
     like sql("SELECT order_id FROM payway_purchase WHERE id = '$id'"), qr/\AEXAMPLE-\d+\z/, 'the ledger has the order';
     is sql("SELECT next_look FROM payway_purchase WHERE id = '$id'"), 0, 'nobody looks any more';
     is $client->get('/premium/a.html')->status, 200, 'the reader who comes back reads';
+};
+
+subtest 'charged, the answer never came, and the reader goes straight to the article' => sub {
+    my ($sale, $client, $account, $login) = buyer();
+    my $page  = $sale->press('/premium/a.html');
+    my $other = PWK::Client->new(base => $server->url);
+    log_in($other, $login);    # another browser, whose record is a moment old
+    is $other->get('/premium/a.html')->status, 402, 'closed before';
+    $sim->shape(products_delay => 3600);
+    $sale->authorize($page);
+    is $other->get('/premium/a.html')->status, 200, 'open at once after it';
+    $sim->shape(products_delay => 0);
+    is charges($account), 1, 'charged once';
 };
 
 subtest 'the order shows up late' => sub {

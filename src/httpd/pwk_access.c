@@ -10,6 +10,7 @@
 #include "../core/pwk_cookie.h"
 #include "../core/pwk_limits.h"
 #include "pwk_directives.h"
+#include "pwk_grants.h"
 #include "pwk_identify.h"
 #include "pwk_refresh.h"
 #include "pwk_wall.h"
@@ -107,10 +108,11 @@ static int worth_asking(pwk_visit *visit, const pwk_dir *dir, const pwk_verdict 
         return 0;
     if (verdict->kind == PWK_VERDICT_UNAVAILABLE)
         return 1;
-    /* Whoever just bought or logged in, here or elsewhere, reads; but a reader who reloads the wall is not a load
-     * test. */
+    /* Whoever just bought or logged in, here or elsewhere, reads; but a reader who reloads the wall is not a load test. What was
+     * bought in another browser, or in an answer that never arrived, our own ledger knows. */
     if (verdict->kind == PWK_VERDICT_NO_PRODUCT)
-        return reader->named != visit->site->named_hash || age >= apr_time_from_sec(PWK_WALL_RECHECK_S) || age < 0;
+        return reader->named != visit->site->named_hash || age >= apr_time_from_sec(PWK_WALL_RECHECK_S) || age < 0
+               || pwk_grants_has_news(visit->site, reader->account, reader->checked, visit->first->pool);
     return pwk_visit_is_navigation(visit) && (age >= pwk_dir_refresh_interval(dir) || age < 0);
 }
 

@@ -92,3 +92,19 @@ pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const c
     apr_array_cat(has, opened);
     return pwk_result_ok();
 }
+
+int pwk_grants_has_news(const pwk_site *site, const char *account, apr_time_t since, apr_pool_t *p)
+{
+    apr_time_t now = apr_time_now();
+    apr_array_header_t *rows;
+    int news = 0;
+    if (!site->ledger
+        || pwk_ledger_granting(&rows, site->ledger, site->client.organisation, site->environment, account, now, p)
+               != APR_SUCCESS)
+        return 0;
+    for (int i = 0; i < rows->nelts && !news; i++) {
+        const pwk_purchase *purchase = &APR_ARRAY_IDX(rows, i, pwk_purchase);
+        news = purchase->changed >= since || purchase->state == PWK_PURCHASE_PLACING;
+    }
+    return news;
+}

@@ -15,6 +15,10 @@
 pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const char *account, const pwk_reader *known,
                           apr_pool_t *p);
 
+/* Whether the ledger has news of `account` since `since`: a purchase that opens something, now or once it is found out. 0 also
+ * where it could not be read. One statement. */
+int pwk_grants_has_news(const pwk_site *site, const char *account, apr_time_t since, apr_pool_t *p);
+
 /* The codes of purchase->products, const char *, in `p`. */
 apr_array_header_t *pwk_grants_products(const pwk_purchase *purchase, apr_pool_t *p);
 
