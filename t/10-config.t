@@ -56,6 +56,7 @@ my @values = (
     ['PaywayClient id exec:/bin/true',         qr/the secret exec:\/bin\/true is empty/],
     ['PaywayCryptoKey short',                  qr/PaywayCryptoKey: the key is shorter than 32 bytes/],
     ['PaywayCryptoKey file:@SECRET:key@ short', qr/PaywayCryptoKey: the key is shorter than 32 bytes/],
+    ['PaywayOrderTimeout 601s',                qr/PaywayOrderTimeout: "601s" is longer than 10 minutes/],
     ['PaywayPath payway',                      qr/PaywayPath: "payway" is not a path/],
     ['PaywayPath /',                           qr/PaywayPath: "\/" is not a path/],
     ['PaywayPages nowhere',                    qr/PaywayPages: \S+nowhere\/wall.shtml is missing/],
@@ -144,6 +145,18 @@ accepts("${standard}PaywayLedger sqlite3 \@RUN\@/ledger.db\nPaywayOrderTimeout 9
     ($status, $output) = tried($standard =~ s/PaywayTermsURL .*\n//r);
     is $status, 0, 'without terms: accepted';
     like $output . $server->error_log, qr/PWK0133: $where: PaywayTermsURL, PaywayPrivacyURL and PaywayWithdrawalURL/, 'but said';
+    # Two titles of one organisation: a reader buys at one at a time only when they share the ledger.
+    for my $case (['@RUN@/other.db', 1], ['@RUN@/ledger.db', 0]) {
+        my ($ledger, $warns) = @$case;
+        $server->vhosts({config => $standard}, {name => 'b.example.se',
+            config => $standard =~ s{PaywayBaseURL .*\n}{PaywayBaseURL https://b.example.se\n}r =~ s{PaywayLedger .*\n}{PaywayLedger sqlite3 $ledger\n}r});
+        my $mark = $server->mark;
+        ($status, $output) = $server->configtest;
+        $output .= $server->log_since($mark);
+        is $status, 0, "a second title with $ledger: accepted" or diag $output;
+        is $output =~ /PWK0134: .*PaywayLedger is another than that of \S+, which sells for the same organisation/ ? 1 : 0, $warns,
+            $warns ? 'but said' : 'nothing to say';
+    }
     ($status, $output) = tried($standard =~ s/PaywayLedger .*\n/PaywayLedger pgsql "dbname=x"\n/r);
     my $has = grep {-e} glob '/usr/lib/*/apr-util-1/apr_dbd_pgsql.so';
     is $status == 0, $has ? 1 : '', 'a driver that is not installed is found at once, one that is is taken';

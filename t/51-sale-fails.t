@@ -337,10 +337,10 @@ subtest 'absent: three readings and an hour' => sub {
     $sim->fault(role => 'api', path => "$API/place_order", times => 1, kind => 'cut_before');
     $sale->authorize($page);
     for my $reading (1 .. 4) {
-        sql("UPDATE payway_purchase SET looked = 0, changed = changed - 160 WHERE id = '$id'");
+        sql("UPDATE payway_purchase SET looked = 0, changed = changed - 910 WHERE id = '$id'");
         is $sale->state($id)->{state}, 'unknown', "reading $reading within the hour: nothing is proven";
     }
-    sql("UPDATE payway_purchase SET claimed = claimed - 3960, looked = 0, changed = changed - 160 WHERE id = '$id'");
+    sql("UPDATE payway_purchase SET claimed = claimed - 3960, looked = 0, changed = changed - 910 WHERE id = '$id'");
     is $sale->state($id)->{state}, 'failed', 'after it: there is none';
     is error_of($client->get("/payway/purchase/$id")), 'order_absent', 'an honest page';
     like $sale->press('/premium/a.html')->body, qr/data-client-token/, 'and another try';

@@ -94,7 +94,7 @@ subtest 'not charged, and nobody comes back' => sub {
     my ($id, $sale, $client, $account) = lost(kind => 'cut_before');
     for my $reading (1 .. 3) {
         my $before = sql("SELECT negatives FROM payway_purchase WHERE id = '$id'");
-        age($id, $reading < 3 ? 160 : 3900);
+        age($id, $reading < 3 ? 910 : 3900);
         $reading < 3
             ? until_ok(sub { sql("SELECT negatives FROM payway_purchase WHERE id = '$id'") > $before }, "reading $reading counts")
             : until_ok(sub { state_of($id) eq 'failed' }, 'after an hour: there is none');
@@ -226,6 +226,35 @@ subtest 'during an outage of Payway one question a round' => sub {
     sql("UPDATE payway_purchase SET state = 'failed', next_look = 0 WHERE id = '$_'") for @id;
 };
 
+subtest 'found out after more than a day: open, and not sold again' => sub {
+    $sim->shape(products_delay => 360_000);
+    my $outage = $sim->fault(role => 'api', path => '/external/api/v1/order', kind => 'status', status => 503);
+    my ($id, $sale, $client, $account) = lost(kind => 'cut_after');
+    age($id, 90_000);
+    until_ok(sub { sql("SELECT next_look > 1 FROM payway_purchase WHERE id = '$id'") }, 'a day passes');
+    $sim->clear_faults($outage);
+    sql("UPDATE payway_purchase SET looked = looked - 10, next_look = 1 WHERE id = '$id'");
+    until_ok(sub { state_of($id) eq 'placed' }, 'the order is found');
+    like $client->follow($client->navigate("/payway/purchase/$id"))->url, qr{/payway/confirm/}, 'the reader is told so';
+    is $client->get('/premium/a.html')->status, 200, 'and reads';
+    cmp_ok sql("SELECT grant_until - strftime('%s', 'now') FROM payway_purchase WHERE id = '$id'"), '>', 86_000, 'for a day from now';
+    $sim->shape(products_delay => 0);
+};
+
+subtest 'rows that make no sense hold up nobody' => sub {
+    my ($sale) = buyer();
+    my $template = PWK::Sale::id($sale->press('/premium/a.html'));
+    $server->expect_log(qr/PWK0160/);
+    for my $bad (1 .. 25) {
+        sql("CREATE TEMP TABLE one AS SELECT * FROM payway_purchase WHERE id = '$template'; UPDATE one SET id = '"
+            . sprintf('%032x', 2000 + $bad) . "', account = 'bad$bad', state = 'odd', next_look = 1; INSERT INTO payway_purchase SELECT * FROM one");
+    }
+    my ($id) = lost(kind => 'cut_after');
+    until_ok(sub { state_of($id) =~ /placed|confirmed/ }, 'a lost answer is found out beside twenty-five of them');
+    is sql("SELECT COUNT(*) FROM payway_purchase WHERE state = 'odd' AND next_look > 1"), 25, 'which are put off';
+    sql("DELETE FROM payway_purchase WHERE state = 'odd'");
+};
+
 subtest 'hosts that share a ledger' => sub {
     my $second = PWK::Server->new(
         config  => "PaywayCache shmcb:\@RUN\@/payway(1048576)\n",
@@ -253,18 +282,42 @@ subtest 'old rows go, nothing unresolved ever' => sub {
     my @state = qw(created placing placed confirmed failed unknown manual expired);
     for my $state (@state) {
         sql("UPDATE payway_purchase SET note = '' WHERE id = '$template'");
-        sql("CREATE TABLE IF NOT EXISTS one AS SELECT * FROM payway_purchase WHERE 0; DELETE FROM one;"
-            . " INSERT INTO one SELECT * FROM payway_purchase WHERE id = '$template';"
+        sql("CREATE TEMP TABLE one AS SELECT * FROM payway_purchase WHERE id = '$template';"
             . " UPDATE one SET id = '" . sprintf('%032x', 1000 + ++$n) . "', account = '$state', organisation = 'another', state = '$state', changed = 1;"
-            . " INSERT INTO payway_purchase SELECT * FROM one; DROP TABLE one");
+            . " INSERT INTO payway_purchase SELECT * FROM one");
     }
-    is sql("SELECT COUNT(*) FROM payway_purchase WHERE organisation = 'another'"), 8, 'a row of each state, decades old';
+    # One that failed, and of which there is an order; one that an older module wrote; one that nobody serves any more.
+    sql("CREATE TEMP TABLE one AS SELECT * FROM payway_purchase WHERE state = 'failed' AND organisation = 'another';"
+        . " UPDATE one SET id = '" . sprintf('%032x', 1000 + ++$n) . "', account = 'order', order_id = 'X-1'; INSERT INTO payway_purchase SELECT * FROM one");
+    my $id = sql("SELECT id FROM payway_purchase WHERE organisation = 'another' AND state = 'placing'");
+    sql("UPDATE payway_purchase SET next_look = 0 WHERE id = '$id'");
+    is sql("SELECT COUNT(*) FROM payway_purchase WHERE organisation = 'another'"), 9, 'a row of each state, decades old';
     my $mark = $server->mark;
     $server->restart;
+    $server->expect_log(qr/PWK0162/);
     ok $server->wait_for_log(qr/PWK0158.*\b3 old/, $mark), 'the first round removes them';
+    like $server->wait_for_log(qr/PWK0162/, $mark) // '', qr/organisation another/, 'and says whose nobody looks at';
+    isnt sql("SELECT next_look FROM payway_purchase WHERE id = '$id'"), 0, 'what an older module wrote is due';
     is sql("SELECT group_concat(state, ' ') FROM (SELECT state FROM payway_purchase WHERE organisation = 'another' ORDER BY state)"),
-        'created manual placed placing unknown', 'what is unresolved stays';
+        'created failed manual placed placing unknown', 'what is unresolved stays';
     sql("DELETE FROM payway_purchase WHERE organisation = 'another'");
+};
+
+subtest 'the ledger can be read, and not written to' => sub {
+    my ($sale, $client) = buyer();
+    my $wall = $client->follow($client->navigate('/premium/a.html'));
+    my $file = $server->path('run/ledger.db');
+    $server->expect_log(qr/PWK0141/);
+    sql("CREATE TRIGGER full_one BEFORE UPDATE ON payway_schema BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END;"
+        . " CREATE TRIGGER full_two BEFORE INSERT ON payway_purchase BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END");
+    is $sale->press($wall)->status, 503, 'who presses is told';
+    for (1 .. 8) {
+        like $client->get('/premium/a.html')->body, qr/data-notice="no-sale"/, 'and the wall says so';
+        sleep 0.4;
+    }
+    is $client->get('/premium/a.html', Accept => 'application/json')->json->{notice}, 'no-sale', 'to programs too';
+    sql('DROP TRIGGER full_one; DROP TRIGGER full_two');
+    until_ok(sub { $client->get('/premium/a.html')->body !~ /data-notice="no-sale"/ }, 'mended: the button is back');
 };
 
 subtest 'the ledger fails: nothing is sold, the wall says so, reading goes on' => sub {
@@ -297,13 +350,16 @@ subtest 'the ledger fails: nothing is sold, the wall says so, reading goes on' =
 };
 
 subtest 'without the scope that lists orders it is said at the start' => sub {
+    for my $how ('400', 'reduced') {
     my ($own, $other) = paywall(sells => 1, start => 0);
     $own->client($PWK::Test::CLIENT, {scopes => [grep { !/order/ } @PWK::Test::SCOPES]});
+    $own->shape(scope_error => $how);
     $other->expect_log(qr/PWK0032/, qr/PWK0157/);
     $other->start;
     like $other->wait_for_log(qr/PWK0157/) // '', qr{/external/order/r.*operator}, 'what is missing, and what follows';
     sleep 2.5;
-    is scalar(my @said = $other->error_log =~ /PWK0157/g), 1, 'once';
+    is scalar(my @said = $other->error_log =~ /PWK0157/g), 1, "once ($how)";
+    }
 };
 
 done_testing;

@@ -152,10 +152,10 @@ for my $check (qw(strict off)) {
         none_ok('not charged: nobody can know that yet',  grep { $_->{state} ne 'unknown' } @uncharged);
         none_ok('not charged: the article is open meanwhile', grep { $_->{reads} != 200 } @uncharged);
 
-        # Three readings some minutes apart, and an hour.
+        # Three readings a quarter of an hour apart, and an hour.
         my @open = grep { $_->{state} eq 'unknown' } @done;
         my $looks = 0;
-        for my $minutes (4, 4, 66, 4, 4) {
+        for my $minutes (16, 16, 66, 16, 16) {
             last unless @open;
             $shop->pass_minutes($minutes);
             @open = grep { $_->{state} eq 'unknown' } each_of(look => @open);

@@ -225,8 +225,13 @@ sub out_of_order ($name, %case) {
         is $subscriber->get('/premium/a.html')->status, 200, 'who has bought reads on';
         is $later->client->get('/index.html')->status, 200, 'so does everybody';
         is $browser->get('/premium/a.html')->status, 402, 'the wall stands';
+        until_ok(sub { $browser->get('/premium/a.html')->body =~ /data-notice="no-sale"/ }, 'and says that nothing is sold');
+        my $said = time;
+        while (time < $said + 2.5) { $browser->get('/premium/a.html')->body =~ /data-notice="no-sale"/ or last; sleep 0.25 }
+        cmp_ok time - $said, '>', 2.4, 'as long as it is so';
         like $one->wait_for_log(qr/PWK0141/, $mark, 5) // '', $case{line}, 'the log says what to do';
         $case{mended}->();
+        until_ok(sub { $browser->get('/premium/a.html')->body !~ /data-notice="no-sale"/ }, 'mended, and the wall has buttons again', 40);
         buy_again($later, 'mended, it sells again');
         is charges($other), 1, 'and charges once';
         if ($case{lost}) { buy_again($sale, 'what was begun begins anew') }
@@ -253,6 +258,32 @@ out_of_order 'the schema is gone', lost => 1, broken => sub { $postgres->sql('DR
     mended => sub { $postgres->sql('CREATE SCHEMA payway AUTHORIZATION payway') }, line => qr/no schema|does not exist/;
 out_of_order 'tables of a later version', cold => 1, broken => sub { $postgres->sql('INSERT INTO payway_schema VALUES (99)') },
     mended => sub { $postgres->sql('DELETE FROM payway_schema WHERE version = 99') }, line => qr/newer version of this module/;
+
+subtest 'a database that answers before it has written' => sub {
+    $postgres->sql('ALTER ROLE payway SET synchronous_commit = off');
+    $postgres->sql("ALTER SYSTEM SET wal_writer_delay = '10s'", 'postgres');
+    $postgres->sql('SELECT pg_reload_conf()', 'postgres');
+    $postgres->disconnect;
+    my ($sale, $client, $account) = buyer();
+    my $page = $sale->press('/premium/a.html');
+    my $id   = PWK::Sale::id($page);
+    $sim->clear_requests;
+    $sim->shape(authorization_check => 'off', orders_delay => 3600, products_delay => 3600);
+    $sim->fault(role => 'api', path => "$API/place_order", kind => 'hang', seconds => 3, times => 1, before_acting => 0);
+    my $pid = beside(sub { $sale->twin->authorize($page) });
+    until_ok(sub { calls('place_order') }, 'the order is on its way');
+    $postgres->crash;
+    $postgres->resume;
+    is rows("id = '$id' AND state IN ('placing', 'unknown')"), 1, 'the claim outlives the crash of the server';
+    waitpid $pid, 0;
+    eval { $sale->authorize($page) };
+    is charges($account), 1, 'and the order is sent once';
+    $sim->shape(authorization_check => 'strict', orders_delay => 0, products_delay => 0);
+    $postgres->sql("UPDATE payway_purchase SET due = 1 WHERE id = '$id'");
+    until_ok(sub { $sale->state($id)->{state} =~ /placed|confirmed/ }, 'it is found out');
+    $postgres->sql('ALTER ROLE payway RESET synchronous_commit');
+    $postgres->disconnect;
+};
 
 subtest 'stopped while an order is being placed' => sub {
     my ($sale, $client, $account) = buyer();

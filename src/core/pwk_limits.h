@@ -53,7 +53,8 @@
 #define PWK_UNKNOWN_S (48 * 3600)               /* how long an outcome is looked for before an operator has to */
 #define PWK_LOOK_S 5                            /* a returning reader triggers a search this often at most */
 #define PWK_NEGATIVES_MIN 3                     /* complete readings without the order before it counts as absent */
-#define PWK_NEGATIVE_GAP_S 150                  /* … which lie this far apart: a clock that jumps proves nothing */
+#define PWK_NEGATIVES_SET_BACK 5                /* … and where the clock was set back, which hides how old it is */
+#define PWK_NEGATIVE_GAP_S 900                  /* … which lie this far apart: a clock that jumps proves nothing */
 #define PWK_ORDER_TIMEOUT_MAX_S 600             /* of PaywayOrderTimeout */
 #define PWK_KEEP_UNSOLD_S (30 * 24 * 3600)      /* rows of the ledger that came to nothing */
 #define PWK_KEEP_S (400 * 24 * 3600)            /* … and those that ended otherwise */

@@ -18,7 +18,7 @@ void pwk_account_complain(const pwk_site *site, const pwk_result *result, const 
 {
     static pwk_log_once once;
     if (result->outcome == PWK_UNAVAILABLE) {
-        if (pwk_log_due(&once, apr_time_now()))
+        if (strcmp(result->code, PWK_ENDING) && pwk_log_due(&once, apr_time_now()))
             ap_log_error(APLOG_MARK, APLOG_WARNING, result->rv == APR_EGENERAL ? 0 : result->rv, site->server,
                          PWKLOG(0030) "Payway could not be asked (%s): %s; known readers read on, others are told so",
                          doing, pwk_result_line(result, p));
@@ -81,12 +81,6 @@ static pwk_result plain_token(const char **token, const pwk_site *site, const ch
     return result;
 }
 
-pwk_result pwk_account_may(const pwk_site *site, const char *scope, apr_pool_t *p)
-{
-    const char *token;
-    return plain_token(&token, site, scopes_of(scope), p);
-}
-
 pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, const pwk_payway_request *request,
                             const char *scope, apr_pool_t *p)
 {
@@ -105,6 +99,22 @@ pwk_result pwk_account_call(pwk_payway_answer *answer, const pwk_site *site, con
         refused.http_status = 403;
         name_scope(site, &refused, scope, p);
     }
+    return result;
+}
+
+static pwk_result refused(const char *code, const char *detail)
+{
+    return pwk_result_fail(PWK_REFUSED, APR_EGENERAL, code, detail);
+}
+
+pwk_result pwk_account_may(const pwk_site *site, const pwk_payway_request *request, const char *scope, apr_pool_t *p)
+{
+    pwk_payway_answer answer;
+    pwk_result result = pwk_account_call(&answer, site, request, scope, p);
+    if (result.outcome == PWK_OK && (answer.status == 401 || answer.status == 403))
+        return refused("forbidden", "the API refuses it");
+    if (result.outcome == PWK_OK && answer.status >= 500)
+        return pwk_result_fail(PWK_UNAVAILABLE, APR_EGENERAL, "server_error", "the API cannot say");
     return result;
 }
 
@@ -310,11 +320,6 @@ pwk_result pwk_account_enter(pwk_reader **reader, const pwk_site *site, const ch
 {
     identity kept;
     return enter(reader, &kept, site, sid, ticket, p);
-}
-
-static pwk_result refused(const char *code, const char *detail)
-{
-    return pwk_result_fail(PWK_REFUSED, APR_EGENERAL, code, detail);
 }
 
 pwk_result pwk_account_identity(const char **token, pwk_reader **entered, const pwk_site *site,

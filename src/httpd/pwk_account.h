@@ -52,8 +52,9 @@ pwk_result pwk_account_logout(const pwk_site *site, const pwk_sso2_visitor *visi
  * there is no such account; any other refusal is about our API user, and PWK_UNAVAILABLE. */
 pwk_result pwk_account_products(apr_array_header_t **codes, const pwk_site *site, const char *account, apr_pool_t *p);
 
-/* Whether the API user gets a token with `scope`, and so may ask what needs it. PWK_REFUSED: not. */
-pwk_result pwk_account_may(const pwk_site *site, const char *scope, apr_pool_t *p);
+/* Whether the API user may send `request`, which reads and needs `scope`: asked by sending it, since what a token without a scope
+ * looks like is not documented (payway-api §5.1). PWK_REFUSED: not. */
+pwk_result pwk_account_may(const pwk_site *site, const pwk_payway_request *request, const char *scope, apr_pool_t *p);
 
 /* Sends `request` with the site's token without identity, which all children share in the cache; a 401 makes a new
  * token, once. `scope` is what Payway must have given for this request: named in the log when it is missing. One outside

@@ -207,6 +207,33 @@ static apr_status_t move_patiently(placing *on, pwk_purchase_event event, apr_ti
     return rv;
 }
 
+/* The row is not as it was claimed: it was called overdue meanwhile, and perhaps more. The answer counts all the same. */
+static apr_status_t commit_late(placing *on, pwk_purchase_event event, apr_time_t now)
+{
+    pwk_purchase fresh = {0};
+    apr_status_t rv = pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool);
+    int accepted = event == PWK_EVENT_ACCEPTED;
+    if (rv != APR_SUCCESS)
+        return rv;
+    on->purchase.state = fresh.state;
+    if (fresh.state == PWK_PURCHASE_UNKNOWN && event == PWK_EVENT_NOT_SENT) {
+        on->purchase.error = "not_sent";
+        event = PWK_EVENT_REFUSED;
+    }
+    if (fresh.state == PWK_PURCHASE_UNKNOWN)
+        return move_patiently(on, event, now);
+    /* Found out already. */
+    if (accepted && (fresh.state == PWK_PURCHASE_PLACED || fresh.state == PWK_PURCHASE_CONFIRMED))
+        return APR_SUCCESS;
+    /* Somebody said that there is none, and was wrong: the rounds' alarm, with the order's id. */
+    if (accepted && fresh.state == PWK_PURCHASE_FAILED) {
+        on->purchase.error = fresh.error;
+        on->purchase.field = fresh.field;
+        pwk_ledger_move(on->site->ledger, &on->purchase, PWK_EVENT_CONTRADICTED, now, on->r->pool);
+    }
+    return APR_EBUSY;
+}
+
 /* Commits the outcome of what was claimed, and says what comes next. When the ledger fails now, the row stays PLACING and is
  * found out about later; what is known goes into the log, and the browser is answered by what is known. */
 static pwk_purchase_action commit(placing *on, pwk_purchase_event event)
@@ -225,19 +252,8 @@ static pwk_purchase_action commit(placing *on, pwk_purchase_event event)
         pwk_purchase_next(&next, &action, on->purchase.state, event);
         rv = pwk_ledger_move(on->site->ledger, &on->purchase, event, now, on->r->pool);
     }
-    if (rv == APR_EBUSY) {
-        /* Called overdue meanwhile: the answer counts all the same, if it was not found out already. */
-        pwk_purchase fresh = {0};
-        apr_status_t read = pwk_purchases_reread(&fresh, on->site, on->purchase.id, on->r->pool);
-        if (read == APR_SUCCESS && fresh.state == PWK_PURCHASE_UNKNOWN) {
-            on->purchase.state = fresh.state;
-            rv = move_patiently(on, event, now);
-        } else if (read == APR_SUCCESS && event == PWK_EVENT_ACCEPTED
-                   && (fresh.state == PWK_PURCHASE_PLACED || fresh.state == PWK_PURCHASE_CONFIRMED)) {
-            on->purchase.state = fresh.state;
-            rv = APR_SUCCESS;
-        }
-    }
+    if (rv == APR_EBUSY)
+        rv = commit_late(on, event, now);
     if (rv != APR_SUCCESS) {
         ap_log_rerror(APLOG_MARK, APLOG_CRIT, rv, on->r,
                       PWKLOG(0155) "purchase %s: its outcome (order %s) could not be committed; it is found out again",
@@ -357,9 +373,13 @@ static void reread(placing *on)
 
 static int place(placing *on)
 {
-    pwk_result result;
-    pwk_purchase_event event = send_order(on, &result);
+    pwk_result result =
+        pwk_result_fail(PWK_UNAVAILABLE, APR_TIMEUP, "too_late", "the process stood still after the claim");
+    pwk_purchase_event event = PWK_EVENT_NOT_SENT;
     pwk_purchase_action action;
+    /* Whoever was frozen since may have been called overdue, and found not to have ordered anything. */
+    if (apr_time_now() - on->purchase.claimed < apr_time_from_sec(SLACK_S))
+        event = send_order(on, &result);
     on->purchase.error = event == PWK_EVENT_ACCEPTED || event == PWK_EVENT_NOT_SENT ? "" : result.code;
     on->purchase.field = *on->purchase.error ? result.field : "";
     say(on, event, &result);

@@ -458,6 +458,29 @@ static void make_site(checking *c)
     server->site = site;
 }
 
+/* "One purchase at a time" holds within a ledger: two titles of one organisation that keep theirs apart can sell a reader the
+ * same thing twice. */
+static void check_neighbours(server_rec *s, apr_pool_t *p)
+{
+    for (server_rec *at = s; at; at = at->next) {
+        const pwk_site *site = pwk_config_site(at);
+        for (server_rec *before = s; site && site->ledger_driver && before != at; before = before->next) {
+            const pwk_site *other = pwk_config_site(before);
+            checking one = {p, at, 0};
+            if (!other || !other->ledger_driver || strcmp(other->client.organisation, site->client.organisation)
+                || strcmp(other->api, site->api)
+                || (!strcmp(other->ledger_driver, site->ledger_driver)
+                    && !strcmp(other->ledger_params, site->ledger_params)))
+                continue;
+            warn(&one, PWKLOG(0134),
+                 "PaywayLedger is another than that of %s, which sells for the same organisation %s: a reader can be "
+                 "charged at both at the same time; give both the same ledger",
+                 other->base_url, site->client.organisation);
+            break;
+        }
+    }
+}
+
 int pwk_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     const apr_array_header_t *requires = pwk_config_reading()->requires;
@@ -484,6 +507,8 @@ int pwk_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, ser
                  require->directive->filename, require->directive->line_num);
         all.errors += one.errors;
     }
+    if (!all.errors)
+        check_neighbours(s, pconf);
     if (sites || requires->nelts)
         check_openings(&all, ap_conftree);
     if (sites && !pwk_pages_can_render())

@@ -63,7 +63,7 @@ apr_status_t pwk_database_create(pwk_database **database, const pwk_database_pla
 apr_pool_t *pwk_database_pool(const pwk_database *database);
 
 /* Begins a call, with a connection that is the call's until pwk_database_finish. Any failure (APR_TIMEUP: all were in
- * use for seconds) has been complained about, and there is nothing to finish. */
+ * use for seconds; APR_EOF: the process is ending) has been complained about, and there is nothing to finish. */
 apr_status_t pwk_database_start(pwk_database_call *call, pwk_database *database, apr_pool_t *p);
 
 /* Ends it with `rv`, which is returned: complains about the trouble that is left. */

@@ -9,6 +9,7 @@
 
 #define GRANTING_MAX 32
 #define DUE_MAX 20
+#define PARKED apr_time_from_sec(3600)
 #define LOOK_AHEAD_MAX apr_time_from_sec(3 * 3600)
 #define PAGE_MAX 500
 #define FORGET_MAX 1000
@@ -86,6 +87,7 @@ static const char *const type_words[] = {[PWK_PERIOD_LIMITED] = "limited", [PWK_
 #define LOOK_INDEX                                                                                                     \
     "CREATE INDEX IF NOT EXISTS payway_purchase_look ON payway_purchase (organisation, environment, next_look)"        \
     " WHERE next_look > 0"
+#define OPEN "('created', 'placing', 'unknown', 'placed')"
 #define ENDED "state IN ('expired', 'failed', 'confirmed')"
 #define ENDED_INDEX "CREATE INDEX IF NOT EXISTS payway_purchase_ended ON payway_purchase (changed) WHERE " ENDED
 #define IS_VERSION(n) "INSERT INTO payway_schema (version) VALUES (" APR_STRINGIFY(n) ") ON CONFLICT DO NOTHING"
@@ -127,6 +129,7 @@ typedef enum {
     BY_FINISHED,
     BY_DUE,
     BY_PAGE,
+    BY_NEGLECTED,
     INSERT,
     TAKE_OVER,
     FILL,
@@ -139,6 +142,9 @@ typedef enum {
     LEASE,
     NOTE_ABSENT,
     FORGET,
+    TRY,
+    PARK,
+    HEAL,
     STATEMENTS
 } statement;
 
@@ -162,6 +168,7 @@ static const char *const statements[STATEMENTS] = {
     [BY_DUE] = SELECT "organisation = %s AND environment = %s AND next_look > 0"
                       " AND (next_look <= %s OR next_look > %s AND state <> 'created')"
                       " ORDER BY next_look LIMIT " APR_STRINGIFY(DUE_MAX),
+    [BY_NEGLECTED] = SELECT "next_look > 0 AND next_look < %s AND state IN " OPEN " ORDER BY next_look LIMIT 1",
     [BY_PAGE] = SELECT "id > %s ORDER BY id LIMIT " APR_STRINGIFY(PAGE_MAX),
     [INSERT] =
         "INSERT INTO payway_purchase (" MEMBERS(NAMED) "mark) VALUES (" MEMBERS(ASKED) "%s) ON CONFLICT DO NOTHING",
@@ -177,7 +184,9 @@ static const char *const statements[STATEMENTS] = {
     " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.organisation = payway_purchase.organisation"
     " AND other.environment = payway_purchase.environment AND other.account = payway_purchase.account"
     " AND other.state IN " RUNNING ")"
-    " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.token_hash = %s AND other.token_hash <> '')",
+    " AND NOT EXISTS (SELECT 1 FROM payway_purchase other WHERE other.token_hash = %s AND other.token_hash <> '')"
+    /* a connection of an older module than has made the tables outlives that */
+    " AND (SELECT MAX(version) FROM payway_schema) = " APR_STRINGIFY(PWK_LEDGER_VERSION),
     [MAKE_SURE] = UPDATE "changed = changed WHERE id = %s AND mark = %s",
     [MOVE] = UPDATE "state = %s, changed = %s, order_id = %s, error = %s, field = %s, redirect = %s, token_hash = %s,"
                     " claimed = %s, due = %s, grant_from = %s, grant_until = %s, next_look = %s, note = %s,"
@@ -187,7 +196,13 @@ static const char *const statements[STATEMENTS] = {
     [LEASE] = UPDATE "looked = %s, next_look = %s WHERE id = %s AND state = %s AND looked = %s",
     [NOTE_ABSENT] = UPDATE "negatives = %s, changed = %s WHERE id = %s AND state = %s AND negatives = %s",
     [FORGET] = "DELETE FROM payway_purchase WHERE id IN (SELECT id FROM payway_purchase WHERE " ENDED
-               " AND changed < %s AND (state = 'expired' OR changed < %s) LIMIT " APR_STRINGIFY(FORGET_MAX) ")",
+               " AND changed < %s AND (state = 'expired' OR changed < %s)"
+               " AND NOT (state = 'failed' AND order_id <> '' AND note = '') LIMIT " APR_STRINGIFY(FORGET_MAX) ")",
+    [TRY] = "UPDATE payway_schema SET version = version",
+    [PARK] = "UPDATE payway_purchase SET next_look = %s WHERE id = %s",
+    /* what an older module wrote meanwhile */
+    [HEAL] = "UPDATE payway_purchase SET next_look = CASE WHEN state = 'created' THEN expires ELSE 1 END"
+             " WHERE next_look = 0 AND state IN " OPEN,
 };
 
 static const pwk_database_plan plan = {.schema = schema,
@@ -414,52 +429,69 @@ apr_status_t pwk_ledger_finished(pwk_purchase *purchase, pwk_ledger *ledger, con
     return rv == APR_SUCCESS ? pwk_database_finish(&c, find(&c, BY_FINISHED, values, purchase, NULL)) : rv;
 }
 
-/* All that a statement finds. `strict`: one row that cannot be read fails the whole; else it is complained about and left
- * out, since others must not wait for it. */
-static apr_status_t read_rows(apr_array_header_t **rows, pwk_ledger *ledger, statement which, const char **values,
-                              int strict, apr_pool_t *p)
+/* All that a statement finds, and in `unreadable` (NULL: then one fails the whole) the ids of rows that make no sense: they
+ * are complained about and left out, since others must not wait for them. */
+static apr_status_t read_rows(apr_array_header_t **rows, apr_array_header_t *unreadable, call *c, statement which,
+                              const char **values)
 {
     apr_array_header_t *found;
-    int unreadable = 0;
+    apr_status_t rv = pwk_database_read(&found, c, which, values);
+    *rows = apr_array_make(c->p, 1, sizeof(pwk_purchase));
+    for (int i = 0; rv == APR_SUCCESS && i < found->nelts; i++) {
+        const char *const *texts = APR_ARRAY_IDX(found, i, const char *const *);
+        rv = take_row(apr_array_push(*rows), c, texts);
+        if (rv != APR_SUCCESS && unreadable) {
+            apr_array_pop(*rows);
+            APR_ARRAY_PUSH(unreadable, const char *) = texts[0];
+            rv = APR_SUCCESS;
+        }
+    }
+    if (rv != APR_SUCCESS)
+        apr_array_clear(*rows);
+    return rv;
+}
+
+/* A whole call of that kind. */
+static apr_status_t read_alone(apr_array_header_t **rows, pwk_ledger *ledger, statement which, const char **values,
+                               const char *park, apr_pool_t *p)
+{
+    apr_array_header_t *unreadable = which == BY_GRANTING ? NULL : apr_array_make(p, 1, sizeof(const char *));
     call c;
     apr_status_t rv = pwk_database_start(&c, ledger->database, p);
     *rows = apr_array_make(p, 1, sizeof(pwk_purchase));
     if (rv != APR_SUCCESS)
         return rv;
-    rv = pwk_database_read(&found, &c, which, values);
-    for (int i = 0; rv == APR_SUCCESS && i < found->nelts; i++) {
-        if (take_row(apr_array_push(*rows), &c, APR_ARRAY_IDX(found, i, const char *const *)) != APR_SUCCESS) {
-            apr_array_pop(*rows);
-            unreadable = 1;
-        }
+    rv = read_rows(rows, unreadable, &c, which, values);
+    if (rv != APR_SUCCESS || !unreadable || !unreadable->nelts)
+        return pwk_database_finish(&c, rv);
+    for (int i = 0, n; park && i < unreadable->nelts; i++) {
+        pwk_database_trouble first = c.trouble;
+        const char *later[] = {park, APR_ARRAY_IDX(unreadable, i, const char *)};
+        if (pwk_database_write(&c, PARK, later, &n) == APR_SUCCESS)
+            c.trouble = first;
     }
-    if (unreadable) {
-        rv = pwk_database_finish(&c, strict ? APR_EGENERAL : APR_EINCOMPLETE);
-        if (strict)
-            apr_array_clear(*rows);
-        return strict ? rv : APR_SUCCESS;
-    }
-    return pwk_database_finish(&c, rv);
+    pwk_database_finish(&c, APR_EINCOMPLETE);
+    return APR_SUCCESS;
 }
 
 apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p)
 {
     const char *values[] = {organisation, environment, account, seconds(now, p), seconds(now, p)};
-    return read_rows(rows, ledger, BY_GRANTING, values, 1, p);
+    return read_alone(rows, ledger, BY_GRANTING, values, NULL, p);
 }
 
 apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                             const char *environment, apr_time_t now, apr_pool_t *p)
 {
     const char *values[] = {organisation, environment, seconds(now, p), seconds(now + LOOK_AHEAD_MAX, p)};
-    return read_rows(rows, ledger, BY_DUE, values, 0, p);
+    return read_alone(rows, ledger, BY_DUE, values, seconds(now + PARKED, p), p);
 }
 
 apr_status_t pwk_ledger_page(apr_array_header_t **rows, pwk_ledger *ledger, const char *after, apr_pool_t *p)
 {
     const char *values[] = {after};
-    return read_rows(rows, ledger, BY_PAGE, values, 0, p);
+    return read_alone(rows, ledger, BY_PAGE, values, NULL, p);
 }
 
 apr_status_t pwk_ledger_begin(pwk_ledger *ledger, const pwk_purchase *purchase, pwk_purchase *other, apr_pool_t *p)
@@ -697,4 +729,24 @@ apr_status_t pwk_ledger_forget(int *forgotten, pwk_ledger *ledger, apr_time_t un
     if (rv != APR_SUCCESS)
         return rv;
     return pwk_database_finish(&c, pwk_database_write(&c, FORGET, values, forgotten));
+}
+
+apr_status_t pwk_ledger_try(pwk_ledger *ledger, apr_pool_t *p)
+{
+    int n;
+    call c;
+    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
+    return rv == APR_SUCCESS ? pwk_database_finish(&c, pwk_database_write(&c, TRY, NULL, &n)) : rv;
+}
+
+apr_status_t pwk_ledger_heal(pwk_purchase *neglected, pwk_ledger *ledger, apr_time_t before, apr_pool_t *p)
+{
+    const char *values[] = {seconds(before, p)};
+    int n;
+    call c;
+    apr_status_t rv = pwk_database_start(&c, ledger->database, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = pwk_database_write(&c, HEAL, NULL, &n);
+    return pwk_database_finish(&c, rv == APR_SUCCESS ? find(&c, BY_NEGLECTED, values, neglected, NULL) : rv);
 }

@@ -23,7 +23,7 @@ apr_status_t pwk_ledger_create(pwk_ledger **ledger, const char *driver, const ch
                                pwk_ledger_complain *complain, void *context, apr_pool_t *p);
 
 /* What follows returns APR_SUCCESS, what each names, or another status: could not find out, after `complain` was
- * called. Nothing waits longer than a few seconds. Rows live in `p`; one that is handed in is changed on success alone.
+ * called (with APR_EOF: this process is ending, which is no fault of the ledger's). Nothing waits longer than a few seconds. Rows live in `p`; one that is handed in is changed on success alone.
  * Times are kept in whole seconds; `now` becomes the row's `changed` where it is not said to be something else. */
 
 /* The row of that id. APR_NOTFOUND: there is none. */
@@ -78,7 +78,7 @@ apr_status_t pwk_ledger_granting(apr_array_header_t **rows, pwk_ledger *ledger, 
                                  const char *environment, const char *account, apr_time_t now, apr_pool_t *p);
 
 /* `*rows` (pwk_purchase): those of all accounts of this organisation whose next_look has come; at most 20, the longest
- * overdue first. A row that cannot be read is complained about, and left out. */
+ * overdue first. A row that cannot be read is complained about, left out, and put off for an hour. */
 apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const char *organisation,
                             const char *environment, apr_time_t now, apr_pool_t *p);
 
@@ -87,8 +87,16 @@ apr_status_t pwk_ledger_due(apr_array_header_t **rows, pwk_ledger *ledger, const
 apr_status_t pwk_ledger_page(apr_array_header_t **rows, pwk_ledger *ledger, const char *after, apr_pool_t *p);
 
 /* Removes, at most 1,000 at once, purchases that came to nothing (EXPIRED) and last changed before `unsold`, and ended ones
- * (FAILED, CONFIRMED) before `ended`, the earlier of the two. Nothing unresolved is ever removed. */
+ * (FAILED, CONFIRMED) before `ended`, the earlier of the two. Nothing unresolved is ever removed, and no failed one of which
+ * there is an order that nobody has seen to. */
 apr_status_t pwk_ledger_forget(int *forgotten, pwk_ledger *ledger, apr_time_t unsold, apr_time_t ended, apr_pool_t *p);
+
+/* Whether it can be written to: a write that changes nothing. */
+apr_status_t pwk_ledger_try(pwk_ledger *ledger, apr_pool_t *p);
+
+/* Lets open purchases that nobody would look at be due: an older module may have written them. `*neglected`: one that should
+ * have been looked at before `before`, of whatever organisation. APR_NOTFOUND: there is none. */
+apr_status_t pwk_ledger_heal(pwk_purchase *neglected, pwk_ledger *ledger, apr_time_t before, apr_pool_t *p);
 
 /* Notes that Payway shows the products of a row that is CONFIRMED already: it started later, or a day had passed. */
 apr_status_t pwk_ledger_note_shown(pwk_ledger *ledger, const char *id, apr_time_t now, apr_pool_t *p);

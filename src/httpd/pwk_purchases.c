@@ -26,7 +26,7 @@ static int is_same_ledger(const pwk_site *a, const pwk_site *b)
 int pwk_purchases_is_beside(const pwk_site *site, const pwk_site *other)
 {
     return is_same_ledger(site, other) && !strcmp(site->client.organisation, other->client.organisation)
-           && !strcmp(site->environment, other->environment);
+           && !strcmp(site->environment, other->environment) && !strcmp(site->api, other->api);
 }
 
 static void note(const pwk_site *of, server_rec *s, apr_uint32_t failed)
@@ -47,7 +47,8 @@ int pwk_purchases_ledger_fails(const pwk_site *site, apr_time_t now)
 {
     apr_uint32_t failed = site->shared ? apr_atomic_read32(&site->shared->ledger_failed) : 0;
     return site->ledger_driver
-           && (!site->ledger || (failed && (apr_uint32_t)apr_time_sec(now) - failed < PWK_LEDGER_DOWN_S));
+           && (!site->ledger
+               || (failed && (apr_int32_t)((apr_uint32_t)apr_time_sec(now) - failed) < PWK_LEDGER_DOWN_S));
 }
 
 static void complain(void *context, apr_status_t rv, const char *doing, const char *detail)
@@ -55,6 +56,8 @@ static void complain(void *context, apr_status_t rv, const char *doing, const ch
     static pwk_log_once once, once_of_rows;
     server_rec *s = context;
     apr_time_t now = apr_time_now();
+    if (rv == APR_EOF)
+        return;
     if (rv == APR_EINCOMPLETE) {
         if (pwk_log_due(&once_of_rows, now))
             ap_log_error(

@@ -11,7 +11,8 @@
 /* Makes site->ledger of every site that sells. Opens nothing yet. */
 void pwk_purchases_child_init(apr_pool_t *pchild, server_rec *s);
 
-/* Whether `site` (NULL: not) keeps its purchases in the same ledger under the same organisation and environment as `other`. */
+/* Whether `site` (NULL: not) keeps its purchases in the same ledger under the same organisation and environment, by the same API, as
+ * `other`. */
 int pwk_purchases_is_beside(const pwk_site *site, const pwk_site *other);
 
 /* Whether the ledger of `site` failed a moment ago in any child: nothing can be sold, and walls say so; and that it works. */

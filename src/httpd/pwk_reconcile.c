@@ -25,6 +25,8 @@ static int move(const pwk_site *site, pwk_purchase *purchase, pwk_purchase_event
 static void found(const pwk_site *site, pwk_purchase *purchase, const char *order_id, apr_time_t now, apr_pool_t *p)
 {
     purchase->order_id = order_id;
+    /* A day from now, however long it took: whoever paid has waited long enough. */
+    pwk_purchase_set_grant(purchase, now);
     if (move(site, purchase, PWK_EVENT_FOUND, now, p))
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, site->server,
                      PWKLOG(0143) "purchase %s: its answer was lost; Payway has the order (%s)", purchase->id,
@@ -51,10 +53,13 @@ static apr_status_t find_given(const pwk_site *site, const pwk_purchase *purchas
  * be used, and products that are there say otherwise. Readings count when they lie apart: a clock that jumps proves nothing. */
 static void absent(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
 {
-    if (now - purchase->changed < apr_time_from_sec(PWK_NEGATIVE_GAP_S)
-        || pwk_ledger_note_absent(site->ledger, purchase, now, p) != APR_SUCCESS
-        || purchase->negatives < PWK_NEGATIVES_MIN
-        || now - purchase->claimed < apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S)
+    apr_time_t since = now - purchase->changed, age = now - purchase->claimed;
+    apr_time_t skew = apr_time_from_sec(PWK_CLOCK_SKEW_S), life = apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S);
+    /* What lies in the future was written by a clock that has been set back since: then readings alone tell the age. */
+    int counts = since >= apr_time_from_sec(PWK_NEGATIVE_GAP_S) || since < -skew, set_back = age < -skew;
+    if (counts && pwk_ledger_note_absent(site->ledger, purchase, now, p) != APR_SUCCESS)
+        return;
+    if (purchase->negatives < (set_back ? PWK_NEGATIVES_SET_BACK : PWK_NEGATIVES_MIN) || (age < life && !set_back)
         || find_given(site, purchase, p) != APR_NOTFOUND)
         return;
     purchase->error = "order_absent";
@@ -206,5 +211,8 @@ int pwk_reconcile_due(const pwk_site *site, pwk_purchase *purchase, apr_pool_t *
         return pwk_reconcile_settle(site, purchase->account, p).outcome != PWK_UNAVAILABLE;
     if (purchase->state == PWK_PURCHASE_FAILED && may_look(site, purchase, now, p))
         return look_again(site, purchase, now, p);
+    /* Put off by what its schedule says, or it would be due for ever. */
+    if (purchase->state == PWK_PURCHASE_CREATED)
+        pwk_ledger_lease(site->ledger, purchase, now, p);
     return 1;
 }

@@ -234,6 +234,8 @@ static const char *code_of(CURLcode rc)
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
         return "tls";
+    case CURLE_ABORTED_BY_CALLBACK:
+        return PWK_ENDING;
     default:
         return "broken";
     }

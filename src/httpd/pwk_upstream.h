@@ -10,8 +10,9 @@
 apr_status_t pwk_upstream_init(apr_pool_t *pconf, server_rec *s);
 void pwk_upstream_child_init(apr_pool_t *pchild, server_rec *s);
 
-/* The child ends: reads that are under way in threads beside requests fail within a second. An order that is being placed
- * goes on. */
+/* The child ends: reads that are under way in threads beside requests fail within a second, with this code. An order that is
+ * being placed goes on. */
+#define PWK_ENDING "ending"
 void pwk_upstream_abandon(void);
 
 /* Sends `request` to `base` (site->api or site->sso) and waits for the answer at most request->timeout, or site->timeout.

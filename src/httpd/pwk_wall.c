@@ -84,21 +84,22 @@ static void put_offers(pwk_page *page, apr_array_header_t *offers, request_rec *
         page->sale = make_sale(at, page);
 }
 
-/* While no purchase could be written down none is begun, and the buttons are not shown. */
-static void say_if_closed(pwk_page *page, const request_rec *r)
-{
-    if (page->offers && page->offers->nelts && pwk_purchases_ledger_fails(page->site, r->request_time))
-        apr_table_setn(page->vars, "PAYWAY_NOTICE", "no-sale");
-}
-
 /* ---- handlers ---- */
+
+/* While no purchase could be written down none is begun: the buttons are not shown. */
+static int is_closed(const pwk_page *page, const apr_array_header_t *offers, const request_rec *r)
+{
+    return offers->nelts && pwk_purchases_ledger_fails(page->site, r->request_time);
+}
 
 static int send_json(request_rec *r, const pwk_page *page, const pwk_verdict *verdict,
                      const pwk_requirement *requirement, const apr_array_header_t *offers)
 {
-    return pwk_pages_json(r, HTTP_PAYMENT_REQUIRED,
-                          pwk_facts_json(verdict, requirement, offers, apr_table_get(page->vars, "PAYWAY_OFFERS_URL"),
-                                         apr_table_get(page->vars, "PAYWAY_LOGIN_URL"), page->language, r->pool));
+    json_t *json = pwk_facts_json(verdict, requirement, offers, apr_table_get(page->vars, "PAYWAY_OFFERS_URL"),
+                                  apr_table_get(page->vars, "PAYWAY_LOGIN_URL"), page->language, r->pool);
+    if (is_closed(page, offers, r))
+        json_object_set_new(json, "notice", json_string("no-sale"));
+    return pwk_pages_json(r, HTTP_PAYMENT_REQUIRED, json);
 }
 
 int pwk_wall_handler(request_rec *r, pwk_visit *visit)
@@ -126,10 +127,10 @@ int pwk_wall_handler(request_rec *r, pwk_visit *visit)
     put_offers(page, offers, at);
     apr_table_setn(page->vars, "PAYWAY_VERDICT", pwk_verdict_word(gate->verdict.kind));
     apr_table_setn(page->vars, "PAYWAY_REASON", gate->verdict.reason);
-    if (*notice)
-        apr_table_setn(page->vars, "PAYWAY_NOTICE", notice);
-    else
-        say_if_closed(page, r);
+    /* Without cookies nothing can be bought either. */
+    if (is_closed(page, offers, r) && strcmp(notice, "cookies"))
+        notice = "no-sale";
+    pwk_pages_set(page, "PAYWAY_NOTICE", notice);
     return pwk_pages_send(r, page);
 }
 
@@ -163,7 +164,8 @@ int pwk_wall_offers(request_rec *r, pwk_visit *visit)
     apr_table_setn(page->vars, "PAYWAY_VERDICT", pwk_verdict_word(verdict.kind));
     if (!pwk_form_field(query, "r"))
         apr_table_unset(page->vars, "PAYWAY_RETURN");
-    say_if_closed(page, r);
+    if (is_closed(page, page->offers, r))
+        pwk_pages_set(page, "PAYWAY_NOTICE", "no-sale");
     return pwk_pages_send(r, page);
 }
 

@@ -121,9 +121,12 @@ const char *tool_purchase_next(const pwk_purchase *purchase, apr_time_t now, apr
     }
 }
 
-apr_time_t tool_purchase_dead(const pwk_purchase *purchase)
+apr_time_t tool_purchase_dead(const pwk_purchase *purchase, apr_time_t now)
 {
-    return purchase->claimed + apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S);
+    /* What lies in the future was written by a clock that has been set back since, and tells nothing. */
+    return purchase->claimed - now > apr_time_from_sec(PWK_CLOCK_SKEW_S)
+               ? 0
+               : purchase->claimed + apr_time_from_sec(PWK_AUTHORIZATION_LIFE_S);
 }
 
 static const char *look_in_admin(const pwk_purchase *purchase, apr_pool_t *p)
@@ -146,10 +149,10 @@ const char *tool_purchase_advice(const pwk_purchase *purchase, apr_time_t now, a
                            "Nothing, as long as httpd runs: it is looked for, and after two days it becomes "
                            "manual.\nWho has to know now: ",
                            look_in_admin(purchase, p),
-                           now < tool_purchase_dead(purchase) ? apr_pstrcat(
-                               p, "\"failed\" not before ", tool_print_time(tool_purchase_dead(purchase), p),
+                           now < tool_purchase_dead(purchase, now) ? apr_pstrcat(
+                               p, "\"failed\" not before ", tool_print_time(tool_purchase_dead(purchase, now), p),
                                ": Klarna's authorization can be used until then.", NULL)
-                                                              : "",
+                                                                   : "",
                            NULL);
     case PWK_PURCHASE_PLACING:
         return now < purchase->due + apr_time_from_sec(LATE_S)

@@ -30,6 +30,6 @@ const char *tool_purchase_next(const pwk_purchase *purchase, apr_time_t now, apr
 const char *tool_purchase_advice(const pwk_purchase *purchase, apr_time_t now, apr_pool_t *p);
 
 /* Until when Klarna's authorization could still be used: before that nobody can say that there will be no order. */
-apr_time_t tool_purchase_dead(const pwk_purchase *purchase);
+apr_time_t tool_purchase_dead(const pwk_purchase *purchase, apr_time_t now);
 
 #endif

@@ -51,7 +51,7 @@ static int check_words(pwk_purchase_event *event, const tool_request *request)
 /* TOOL_NO: not this purchase, and it was said why. */
 static int check_purchase(const pwk_purchase *purchase, pwk_purchase_event event, const tool_request *request)
 {
-    apr_time_t dead = tool_purchase_dead(purchase);
+    apr_time_t dead = tool_purchase_dead(purchase, request->now);
     if (event == PWK_EVENT_CONTRADICTED)
         return TOOL_OK;
     if (purchase->state != PWK_PURCHASE_MANUAL && purchase->state != PWK_PURCHASE_UNKNOWN)

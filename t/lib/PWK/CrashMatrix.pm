@@ -175,10 +175,10 @@ sub settle ($crash, @cases) {
     @charged{map { $_->{id} } @cases} = $crash->charges(@cases);
     ok eval { $crash->wait_for(sub { !grep { $charged{$_->{id}} } $undecided->() }, 'the orders to be found'); 1 }, 'whoever was charged: found out';
     for my $case ($undecided->()) {
-        $crash->sql("UPDATE payway_purchase SET looked = 0, negatives = 5, changed = changed - 200 WHERE id = '$case->{id}'");
+        $crash->sql("UPDATE payway_purchase SET looked = 0, negatives = 5, changed = changed - 910 WHERE id = '$case->{id}'");
         is $case->{sale}->state($case->{id})->{state}, 'unknown', "$case->{name}: nothing is proven within the hour";
     }
-    $crash->sql('UPDATE payway_purchase SET claimed = claimed - 3960, changed = changed - 200, negatives = 2, looked = 0, next_look = 1'
+    $crash->sql('UPDATE payway_purchase SET claimed = claimed - 3960, changed = changed - 910, negatives = 2, looked = 0, next_look = 1'
         . " WHERE state = 'unknown'");
     ok eval { $crash->wait_for(sub { !$undecided->() }, 'an end'); 1 }, 'whoever was not: absent after it'
         or diag map {"$_->{name}: " . $crash->state_of($_) . "\n"} $undecided->();

@@ -145,6 +145,12 @@ sub thaw ($self) {
     return $self;
 }
 
+# Ends all of it at once, as a power cut does, with what was not written yet.
+sub crash ($self) {
+    kill KILL => $self->_processes;
+    return $self->stop;
+}
+
 sub restart ($self) { $self->stop; return $self->resume }
 
 # Starts it (again), and returns when it can be asked.

@@ -94,7 +94,7 @@ sub sql ($self, $statement) {
     return @rows;
 }
 
-# So many minutes go by for what is under way; it is due to be looked at then. Readings count when they lie some minutes apart.
+# So many minutes go by for what is under way; it is due to be looked at then. Readings count when they lie a quarter of an hour apart.
 sub pass_minutes ($self, $minutes) {
     my $seconds = 60 * $minutes;
     my $earlier = join ', ', map {"$_ = $_ - $seconds"} qw(claimed changed due looked grant_from grant_until);
