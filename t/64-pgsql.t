@@ -260,6 +260,7 @@ out_of_order 'tables of a later version', cold => 1, broken => sub { $postgres->
     mended => sub { $postgres->sql('DELETE FROM payway_schema WHERE version = 99') }, line => qr/newer version of this module/;
 
 subtest 'a database that answers before it has written' => sub {
+    $one->expect_log(qr/PWK0152/);    # the answer does not come
     $postgres->sql('ALTER ROLE payway SET synchronous_commit = off');
     $postgres->sql("ALTER SYSTEM SET wal_writer_delay = '10s'", 'postgres');
     $postgres->sql('SELECT pg_reload_conf()', 'postgres');
