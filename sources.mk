@@ -74,6 +74,7 @@ httpd_sources = \
 	src/httpd/pwk_resume.c \
 	src/httpd/pwk_secret.c \
 	src/httpd/pwk_shared.c \
+	src/httpd/pwk_table.c \
 	src/httpd/pwk_upstream.c \
 	src/httpd/pwk_visit.c \
 	src/httpd/pwk_wall.c \
@@ -109,6 +110,7 @@ httpd_headers = \
 	src/httpd/pwk_resume.h \
 	src/httpd/pwk_secret.h \
 	src/httpd/pwk_shared.h \
+	src/httpd/pwk_table.h \
 	src/httpd/pwk_upstream.h \
 	src/httpd/pwk_visit.h \
 	src/httpd/pwk_wall.h \
@@ -142,7 +144,8 @@ tool_headers = \
 tool_shared = \
 	src/httpd/pwk_database.c \
 	src/httpd/pwk_guard.c \
-	src/httpd/pwk_ledger.c
+	src/httpd/pwk_ledger.c \
+	src/httpd/pwk_table.c
 
 # Programs that speak TAP, each from the .c file of its name, linked with core and nothing of httpd.
 unit_tests = \

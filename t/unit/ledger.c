@@ -31,6 +31,7 @@ static int faulty_pselect(const apr_dbd_driver_t *driver, apr_pool_t *p, apr_dbd
 #undef apr_dbd_pquery
 #undef apr_dbd_pselect
 #include "../../src/httpd/pwk_guard.c"
+#include "../../src/httpd/pwk_table.c"
 #include "../../src/httpd/pwk_ledger.c"
 
 #define PROCESSES 4
