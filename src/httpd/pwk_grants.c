@@ -45,19 +45,6 @@ static void note_shown(const pwk_site *site, pwk_purchase *purchase, apr_time_t 
     }
 }
 
-static void alarm_if_late(const pwk_site *site, const pwk_purchase *purchase, apr_time_t now)
-{
-    static pwk_log_once once;
-    apr_time_t waited = now - purchase->grant_from;
-    if (purchase->state == PWK_PURCHASE_PLACED && waited > apr_time_from_sec(PWK_GRANT_ALARM_S)
-        && pwk_log_due(&once, now))
-        ap_log_error(
-            APLOG_MARK, APLOG_ERR, 0, site->server,
-            PWKLOG(0140) "purchase %s: Payway does not show its products %d minutes after the order %s; they are "
-                         "open to the reader for a day: look at the order in Payway Admin",
-            purchase->id, (int)(apr_time_sec(waited) / 60), *purchase->order_id ? purchase->order_id : "-");
-}
-
 pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const char *account, const pwk_reader *known,
                           apr_pool_t *p)
 {
@@ -86,7 +73,6 @@ pwk_result pwk_grants_add(apr_array_header_t *has, const pwk_site *site, const c
             note_shown(site, purchase, now, p);
         } else if (pwk_purchase_grants(purchase, now)) {
             apr_array_cat(opened, products);
-            alarm_if_late(site, purchase, now);
         }
     }
     apr_array_cat(has, opened);

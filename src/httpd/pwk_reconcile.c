@@ -182,6 +182,24 @@ pwk_result pwk_reconcile_settle(const pwk_site *site, const char *account, apr_p
     return result;
 }
 
+/* Whether Payway shows what a PLACED one bought; once a quarter of an hour has passed somebody is told, at each look. */
+static int look_for_products(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
+{
+    apr_time_t waited = now - purchase->grant_from;
+    pwk_purchase fresh;
+    pwk_result result = pwk_reconcile_settle(site, purchase->account, p);
+    if (result.outcome != PWK_OK || pwk_ledger_read(&fresh, site->ledger, purchase->id, p) != APR_SUCCESS)
+        return result.outcome != PWK_UNAVAILABLE;
+    *purchase = fresh;
+    if (purchase->state == PWK_PURCHASE_PLACED && waited > apr_time_from_sec(PWK_GRANT_ALARM_S))
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, site->server,
+            PWKLOG(0140) "purchase %s: Payway does not show its products %d minutes after the order %s; they are "
+                         "open to the reader for a day: look at the order in Payway Admin",
+            purchase->id, (int)(apr_time_sec(waited) / 60), *purchase->order_id ? purchase->order_id : "-");
+    return 1;
+}
+
 /* Payway said that it was not completed. Should there be an order all the same, somebody has to decide: it may have been
  * charged. */
 static int look_again(const pwk_site *site, pwk_purchase *purchase, apr_time_t now, apr_pool_t *p)
@@ -208,7 +226,7 @@ int pwk_reconcile_due(const pwk_site *site, pwk_purchase *purchase, apr_pool_t *
     if (!look(site, purchase, now, p))
         return 0;
     if (purchase->state == PWK_PURCHASE_PLACED && may_look(site, purchase, now, p))
-        return pwk_reconcile_settle(site, purchase->account, p).outcome != PWK_UNAVAILABLE;
+        return look_for_products(site, purchase, now, p);
     if (purchase->state == PWK_PURCHASE_FAILED && may_look(site, purchase, now, p))
         return look_again(site, purchase, now, p);
     /* Put off by what its schedule says, or it would be due for ever. */
