@@ -3,7 +3,6 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../core/pwk_limits.h"
 #include "pwk_ledger.h"
 
 static int stands_in(const apr_array_header_t *codes, const char *code)
