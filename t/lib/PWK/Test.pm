@@ -127,6 +127,7 @@ sub paywall (%option) {
     );
     $server->vars(API => $sim->api, SSO => $sim->sso, PORTAL => $sim->portal, KLARNA => $sim->klarna,
         KLARNA_HOST => $sim->klarna =~ s{\Ahttp://}{}r);
+    $server->{sim} = $sim;    # which lives as long: the server asks by itself, too
     $server->start if $start;
     return ($sim, $server, PWK::Client->new(base => $server->url));
 }
